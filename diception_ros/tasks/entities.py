@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entities: every instance in a colour of its own, on black."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import find_objects
+from scipy.optimize import linear_sum_assignment
+
+from diception_ros.tasks.conventions import Conventions
+from diception_ros.tasks.depth import relative_disparity
+from diception_ros.tasks.pictures import clean, resized_labels
+from diception_ros.tasks.truth import STUFF
+
+# A model that must answer in one step cannot guess a random colour: colours by 'position' are ones it
+# can tell from what it sees. Stuff is dark, each kind in a fixed colour; a thing's blue is its kind.
+_STUFF_COLORS = {'floor': (0, 0, 0.3), 'wall': (0.3, 0, 0), 'ceiling': (0, 0.3, 0),
+                 'sky': (0, 0.15, 0.3)}
+_THING_BLUE = {'table': 0.35, 'box': 0.5, 'ball': 0.65, 'cylinder': 0.8, 'person': 1.0}
+_LEAST_AREA = 0.001   # of the picture: what is smaller is not counted
+
+
+@dataclass
+class Instance:
+    """One entity of a picture."""
+
+    label: int            # its value in the label image
+    bbox: tuple           # x, y of the left upper pixel, width, height, in pixels
+    area: int             # pixels
+    centroid: tuple       # x, y in pixels
+    color: tuple          # its mean colour in the model's picture, r, g, b in [0, 1]
+    category: str = ''    # '' where unknown
+    score: float = 1.0    # in [0, 1]
+
+
+@dataclass
+class EntityMap:
+    """All entities of a picture; `valid` is False where the picture was no answer at all."""
+
+    labels: np.ndarray    # int32 (H, W), 0 = none
+    instances: list
+    valid: bool = True
+
+
+def position_colors(truth):
+    """Colours float32 (max label + 1, 3) that say where and what each instance is; row 0 is black."""
+    height, width = truth.instances.shape
+    labels = truth.instances.ravel()
+    count = max(int(labels.max(initial=0)), max(truth.categories, default=0)) + 1
+    area = np.maximum(np.bincount(labels, minlength=count), 1)
+    columns = np.broadcast_to(np.arange(width, dtype=np.float64), (height, width)).ravel()
+    x = np.bincount(labels, columns, count) / area / width
+    near = np.bincount(labels, relative_disparity(truth.depth).ravel(), count) / area
+    colors = np.zeros((count, 3), np.float32)
+    for label, category in truth.categories.items():
+        if category in STUFF:
+            colors[label] = _STUFF_COLORS[category]
+        elif label > 0:
+            colors[label] = (0.3 + 0.7 * x[label], 0.3 + 0.7 * near[label], _THING_BLUE.get(category, 0.5))
+    return colors
+
+
+def random_colors(count, rng, apart=45 / 255):
+    """`count` random colours float32 (count, 3), `apart` from each other and from black if they fit."""
+    colors = np.zeros((count + 1, 3), np.float32)
+    for number in range(1, count + 1):
+        tried = rng.random((32, 3), np.float32)
+        distance = np.sqrt(((tried[:, None] - colors[None, :number]) ** 2).sum(axis=2)).min(axis=1)
+        good = np.flatnonzero(distance >= apart)
+        colors[number] = tried[good[0] if good.size else distance.argmax()]
+    return colors[1:]
+
+
+class Entities:
+    """Result: EntityMap."""
+
+    name = 'entities'
+    prompt_key = 'entities'
+    published_prompt = '[[image2entity]]'
+    needs_points = False
+
+    def __init__(self, conventions=Conventions()):
+        self.colors = conventions.entity_colors
+
+    def encode(self, truth, rng=None, points=None):
+        if self.colors == 'position':
+            colors = position_colors(truth)
+        else:
+            present = np.flatnonzero(np.bincount(truth.instances.ravel()))
+            present = present[present > 0]
+            colors = np.zeros((int(present.max(initial=0)) + 1, 3), np.float32)
+            colors[present] = random_colors(len(present), rng or np.random.default_rng(0))
+        return colors[truth.instances]
+
+    def decode(self, picture):
+        picture = clean(picture)
+        return described(_flat_regions(picture), picture)
+
+    def score(self, result, truth):
+        """Mean over true instances (0.1 % of the picture and more) of the IoU with their match.
+
+        Matching is one to one, the best in total. `recall50`: share of instances matched over 0.5;
+        `false`: number of regions of 0.1 % and more that lie on something known and are like nothing.
+        """
+        labels = resized_labels(result.labels, truth.instances.shape)
+        overlap, true_area, guess_area = overlaps(truth.instances, labels)
+        least = _LEAST_AREA * labels.size
+        known = 1 + np.flatnonzero(true_area[1:] >= least)
+        if known.size == 0:
+            return {'miou': np.nan, 'recall50': np.nan, 'false': np.nan}
+        union = true_area[known, None] + guess_area[None, 1:] - overlap[known, 1:]
+        ious = overlap[known, 1:] / np.maximum(union, 1)
+        rows, columns = linear_sum_assignment(-ious)
+        matched = ious[rows, columns]
+        # A region is false if it is like no true instance, however small, and lies on known ground.
+        union = true_area[1:, None] + guess_area[None, 1:] - overlap[1:, 1:]
+        like = (overlap[1:, 1:] / np.maximum(union, 1)).max(axis=0, initial=0) > 0.5
+        false = (guess_area[1:] >= least) & (overlap[0, 1:] < 0.5 * guess_area[1:]) & ~like
+        return {'miou': float(matched.sum() / known.size),
+                'recall50': float((matched > 0.5).sum() / known.size),
+                'false': float(np.count_nonzero(false))}
+
+    def constant(self, truths):
+        """One entity over the whole picture."""
+        shape = truths[0].instances.shape
+        return described(np.ones(shape, np.int32), np.ones((*shape, 3), np.float32))
+
+
+def overlaps(a, b):
+    """Pixels in common, int64 (max(a) + 1, max(b) + 1), of label images, and the areas of each."""
+    rows, columns = int(a.max(initial=0)) + 1, int(b.max(initial=0)) + 1
+    table = np.bincount(a.ravel().astype(np.int64) * columns + b.ravel(), minlength=rows * columns)
+    table = table.reshape(rows, columns)
+    return table, table.sum(axis=1), table.sum(axis=0)
+
+
+def described(labels, picture):
+    """EntityMap of a label image int32 (H, W), with labels counted 1, 2, ... without holes."""
+    flat = labels.ravel()
+    present = np.flatnonzero(np.bincount(flat))
+    present = present[present > 0]
+    compact = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+    compact[present] = np.arange(1, present.size + 1)
+    labels = compact[labels]
+    flat, count = labels.ravel(), present.size + 1
+    area = np.bincount(flat, minlength=count)
+    color = np.stack([np.bincount(flat, picture[..., c].ravel(), count) for c in range(3)], axis=1)
+    height, width = labels.shape
+    x = np.bincount(flat, np.tile(np.arange(width), height), count)
+    y = np.bincount(flat, np.repeat(np.arange(height), width), count)
+    instances = []
+    for label, box in enumerate(find_objects(labels), 1):
+        rows, columns = box
+        instances.append(Instance(
+            label, (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
+            int(area[label]), (float(x[label] / area[label]), float(y[label] / area[label])),
+            tuple(float(value) for value in color[label] / area[label])))
+    return EntityMap(labels, instances)
+
+
+def _flat_regions(picture):
+    """Connected parts of little gradient, grown to their borders by watershed."""
+    image = np.rint(255 * picture).astype(np.uint8)
+    least = max(4, int(0.0005 * image.shape[0] * image.shape[1]))
+    gradient = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (gradient < 12).astype(np.uint8), connectivity=4)
+    keep = np.zeros(count, np.int32)
+    good = 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= least)
+    keep[good] = np.arange(1, good.size + 1)
+    markers = keep[labels]
+    if good.size == 0:
+        return markers
+    markers = cv2.watershed(image, markers)
+    markers[markers < 0] = 0
+    labels = cv2.dilate(markers.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    labels[markers > 0] = markers[markers > 0]
+    mean = np.stack([np.bincount(labels.ravel(), image[..., c].ravel(), good.size + 1)
+                     for c in range(3)], axis=1) / np.maximum(np.bincount(labels.ravel()), 1)[:, None]
+    labels[mean.max(axis=1)[labels] < 25] = 0
+    return labels

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Surface normals: a picture of unit vectors, one axis a channel, 0.5 = zero."""
+
+import numpy as np
+
+from diception_ros.tasks.conventions import Conventions
+from diception_ros.tasks.pictures import clean, resized
+
+# The named directions in the optical frame: x right, y down, z forward.
+_DIRECTIONS = {'right': (1, 0, 0), 'left': (-1, 0, 0), 'down': (0, 1, 0), 'up': (0, -1, 0),
+               'forward': (0, 0, 1), 'back': (0, 0, -1)}
+
+
+class Normals:
+    """Result: float32 (H, W, 3), unit length, optical frame; what faces the camera has z < 0."""
+
+    name = 'normals'
+    prompt_key = 'normals'
+    published_prompt = '[[image2normal]]'
+    needs_points = False
+
+    def __init__(self, conventions=Conventions()):
+        # Row i is the direction of channel i: orthogonal, so its transpose is its inverse.
+        self.axes = np.array([_DIRECTIONS[axis] for axis in conventions.normal_axes], np.float32)
+
+    def encode(self, truth, rng=None, points=None):
+        """Sky, whose normal is 0, becomes 0.5 grey."""
+        return np.clip(truth.normals.astype(np.float32) @ (0.5 * self.axes.T) + 0.5, 0, 1)
+
+    def decode(self, picture):
+        """Where the picture gives no direction (grey), the answer is (0, 0, -1): facing the camera."""
+        vectors = (2 * clean(picture) - 1) @ self.axes
+        length = np.linalg.norm(vectors, axis=2, keepdims=True)
+        # Half a step of an 8-bit picture either way is no direction.
+        return np.where(length > 1 / 255, vectors / np.maximum(length, 1e-6),
+                        np.array((0, 0, -1), np.float32))
+
+    def score(self, result, truth):
+        """Mean and median angle to the true normal in degrees, where there is one (not sky)."""
+        angles = self.angles(result, truth)
+        if angles.size == 0:
+            return {'mean_deg': np.nan, 'median_deg': np.nan}
+        return {'mean_deg': float(angles.mean()), 'median_deg': float(np.median(angles))}
+
+    def angles(self, result, truth):
+        """Angles in degrees, float32 (K,), over the K pixels that have a true normal."""
+        known = np.linalg.norm(truth.normals, axis=2) > 0.5
+        guess = resized(result, truth.normals.shape)[known]
+        guess = guess / np.maximum(np.linalg.norm(guess, axis=1, keepdims=True), 1e-6)
+        cosine = np.einsum('ij,ij->i', guess, truth.normals[known])
+        return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+    def constant(self, truths):
+        """The mean normal map."""
+        mean = np.mean([truth.normals for truth in truths], axis=0)
+        length = np.linalg.norm(mean, axis=2, keepdims=True)
+        return np.where(length > 1e-3, mean / np.maximum(length, 1e-6),
+                        np.array((0, 0, -1), np.float32)).astype(np.float32)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a model's colour pictures safely: whatever comes in, finite values in [0, 1] go on."""
+
+import cv2
+import numpy as np
+
+
+def clean(picture):
+    """A float32 copy (H, W, 3) of any picture (H, W, 3), in [0, 1], with 0 where it was not a number."""
+    picture = np.asarray(picture, np.float32)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise ValueError(f'picture of shape {picture.shape}: must be (H, W, 3) and not empty')
+    picture = np.nan_to_num(picture, nan=0.0, posinf=1.0, neginf=0.0)
+    return np.clip(picture, 0, 1, out=picture)
+
+
+def resized(values, shape):
+    """`values` (h, w[, C]) float or bool, bilinearly at `shape` (H, W); the same array if it fits."""
+    values = np.asarray(values)
+    if values.shape[:2] == tuple(shape[:2]):
+        return values
+    return cv2.resize(values.astype(np.float32), (shape[1], shape[0]),
+                      interpolation=cv2.INTER_LINEAR)
+
+
+def resized_labels(labels, shape):
+    """Label image int32 (h, w) at `shape` (H, W) by nearest neighbour."""
+    if labels.shape == tuple(shape[:2]):
+        return labels
+    rows = (np.arange(shape[0]) * labels.shape[0]) // shape[0]
+    columns = (np.arange(shape[1]) * labels.shape[1]) // shape[1]
+    return labels[rows[:, None], columns]

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pose: people's skeletons on black, joints as discs: typed by colour, or all red (published model)."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from diception_ros.tasks.conventions import Conventions
+from diception_ros.tasks.pictures import clean
+from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS
+
+_SHIFT = 4   # cv2 draws at 1/16 of a pixel
+
+
+@dataclass
+class PersonPose:
+    """One person found in a picture."""
+
+    keypoints: np.ndarray             # float32 (17, 3): x, y in pixels, score in [0, 1]; NaN, NaN, 0 if missing
+    types_known: bool = True          # False where the joints' types were inferred
+    left_right_ambiguous: bool = False   # True where left and right may be swapped
+    score: float = 1.0                # in [0, 1]
+    label: int = 0                    # of the entity it belongs to, 0 = unknown
+
+
+def draw_skeletons(people, shape, typed=True):
+    """Skeleton picture, float32 (H, W, 3) in [0, 1], of people (K, 17, 3); third > 0: to be drawn.
+
+    Limbs are thick and grey ('discs': dim and coloured); a joint's disc has 4 % of the longer side of
+    the person's box as radius, 2.5 px at least. Where typed discs overlap, each pixel belongs to the
+    nearest joint, so that none vanishes.
+    """
+    picture = np.zeros((*shape, 3), np.float32)
+    centres, radii, colors = [], [], []
+    for keypoints in people:
+        drawn = np.flatnonzero((keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1))
+        if drawn.size == 0:
+            continue
+        spots = keypoints[drawn, :2]
+        radius = max(2.5, 0.04 * float(np.ptp(spots, axis=0).max()))
+        fixed = np.rint(np.clip(keypoints[:, :2], -4096, 8192) * 2 ** _SHIFT)
+        for number, (a, b) in enumerate(LIMBS):
+            if keypoints[a, 2] > 0 and keypoints[b, 2] > 0:
+                color = (LIMB_GREY,) * 3 if typed else _hue(number / len(LIMBS))
+                cv2.line(picture, fixed[a].astype(int).tolist(), fixed[b].astype(int).tolist(), color,
+                         max(2, round(1.2 * radius)), cv2.LINE_AA, _SHIFT)
+        centres.append(spots)
+        radii.append(np.full(drawn.size, radius))
+        colors.append(JOINT_COLORS[drawn] if typed else np.tile(np.float32((1, 0, 0)), (drawn.size, 1)))
+    if centres:
+        _draw_discs(picture, np.concatenate(centres), np.concatenate(radii), np.concatenate(colors))
+    return picture
+
+
+def _hue(turn):
+    """A dim colour of the wheel without reds, which are the discs'."""
+    angle = 60 + 240 * turn
+    rgb = np.clip(np.abs((angle / 60 + np.array((0, 4, 2))) % 6 - 3) - 1, 0, 1)
+    return tuple(float(value) for value in 0.6 * rgb)
+
+
+def _draw_discs(picture, centres, radii, colors):
+    """Discs with soft edges over `picture`; where they overlap, the nearest centre wins."""
+    height, width = picture.shape[:2]
+    # Joints on one spot would hide each other: for the question who is nearest they step apart.
+    split = _apart(centres)
+    nearest = np.full((height, width), np.inf, np.float32)
+    for (x, y), (sx, sy), radius, color in zip(centres, split, radii, colors, strict=True):
+        reach = radius + 1
+        left, right = max(0, int(x - reach)), min(width, int(x + reach) + 2)
+        top, bottom = max(0, int(y - reach)), min(height, int(y + reach) + 2)
+        if left >= right or top >= bottom:
+            continue
+        columns, rows = np.arange(left, right), np.arange(top, bottom)[:, None]
+        cover = np.clip(radius + 0.5 - np.sqrt((columns - x) ** 2 + (rows - y) ** 2), 0, 1)
+        distance = (columns - sx) ** 2 + (rows - sy) ** 2
+        window = (slice(top, bottom), slice(left, right))
+        mine = (cover > 0) & (distance < nearest[window])
+        nearest[window][mine] = distance[mine]
+        part = picture[window]
+        share = cover[mine][:, None]
+        part[mine] = share * color + (1 - share) * np.minimum(part[mine], 0.6)
+
+
+def _apart(centres, least=2.0):
+    """Centres (K, 2) with those nearer than `least` pixels to another one pushed apart."""
+    offsets = centres[:, None] - centres[None]
+    distance = np.sqrt((offsets ** 2).sum(axis=2))
+    close = np.triu(distance < least, 1)
+    if not close.any():
+        return centres
+    moved = centres.astype(np.float64).copy()
+    for a, b in np.argwhere(close):
+        along = offsets[a, b] / distance[a, b] if distance[a, b] > 1e-3 else np.array((1.0, 0.0))
+        push = 0.5 * (least - distance[a, b]) * along
+        moved[a] += push
+        moved[b] -= push
+    return moved
+
+
+class Pose:
+    """Result: list of PersonPose."""
+
+    name = 'pose'
+    prompt_key = 'pose'
+    published_prompt = '[[image2pose]]'
+    needs_points = False
+
+    def __init__(self, conventions=Conventions()):
+        self.typed = conventions.pose_encoding == 'typed'
+
+    def encode(self, truth, rng=None, points=None):
+        """Joints out of the picture are not drawn; hidden ones are."""
+        return draw_skeletons([person.keypoints for person in truth.people], truth.depth.shape,
+                              self.typed)
+
+    def decode(self, picture):
+        picture = clean(picture)
+        return _decode_simply(picture) if self.typed else []
+
+    def score(self, result, truth):
+        """PCK@0.1: visible joints no farther from the truth than 0.1 of their person's box.
+
+        The box holds a person's keypoints that are in the picture; its longer side counts. People are
+        matched one to one so that most joints are right; what is missing is wrong. NaN without people.
+        """
+        people = [person.keypoints for person in truth.people if (person.keypoints[:, 2] == 2).any()]
+        total = sum(np.count_nonzero(keypoints[:, 2] == 2) for keypoints in people)
+        if total == 0:
+            return {'pck10': np.nan, 'correct': 0.0, 'joints': 0.0}
+        correct = np.zeros((len(people), max(len(result), 1)))
+        for row, keypoints in enumerate(people):
+            inside, visible = keypoints[:, 2] > 0, keypoints[:, 2] == 2
+            tolerance = 0.1 * np.ptp(keypoints[inside, :2], axis=0).max()
+            for column, person in enumerate(result):
+                error = np.linalg.norm(person.keypoints[:, :2] - keypoints[:, :2], axis=1)
+                # NaN compares as false: a missing joint is wrong.
+                correct[row, column] = np.count_nonzero((error <= max(tolerance, 0.5)) & visible)
+        rows, columns = linear_sum_assignment(-correct)
+        right = float(correct[rows, columns].sum())
+        return {'pck10': float(right / total), 'correct': right, 'joints': float(total)}
+
+    def constant(self, truths):
+        """One person with the mean position of every joint."""
+        everyone = np.array([person.keypoints for truth in truths for person in truth.people])
+        keypoints = np.full((17, 3), np.nan, np.float32)
+        keypoints[:, 2] = 0
+        for joint in range(17 if len(everyone) else 0):
+            seen = everyone[everyone[:, joint, 2] > 0, joint, :2]
+            if len(seen):
+                keypoints[joint] = (*seen.mean(axis=0), 1)
+        return [PersonPose(keypoints)] if len(everyone) else []
+
+
+def _decode_simply(picture):
+    """One person: for every joint the mean of the pixels of its colour."""
+    bright = picture.max(axis=2)
+    chroma = picture / np.maximum(bright, 1e-3)[..., None]
+    keypoints = np.full((17, 3), np.nan, np.float32)
+    keypoints[:, 2] = 0
+    for joint, color in enumerate(JOINT_COLORS):
+        weight = bright * (bright > 0.35) * (np.abs(chroma - color).max(axis=2) < 0.25)
+        if weight.sum() > 2:
+            rows, columns = np.nonzero(weight)
+            values = weight[rows, columns]
+            keypoints[joint] = (np.average(columns, weights=values), np.average(rows, weights=values),
+                                values.max())
+    found = keypoints[:, 2] > 0
+    return [PersonPose(keypoints, score=float(keypoints[found, 2].mean()))] if found.any() else []
