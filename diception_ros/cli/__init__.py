@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `diception`: one verb a file, imported only when it is asked for.
+
+A verb is a module of this package. It holds either a function of its own name with typer's
+annotations (`demo.py`: `def demo(...)`), or, for a verb with verbs of its own, a `typer.Typer`
+called `app`. Modules must be light to import: torch and rclpy are imported inside the functions.
+
+Exit status: 0 done; 1 it did not work; 2 it was called wrongly. What a user can cause is told in
+one line. Verbs raise `Failure` for that, or let ValueError (bad content) and OSError (files)
+through; DICEPTION_TRACEBACK=1 shows where such an error came from.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+
+import typer
+from typer.core import TyperGroup
+
+VERBS = (
+    'demo', 'replay', 'run', 'batch', 'convert', 'train', 'finetune', 'evaluate', 'bench',
+    'doctor',
+)  # fmt: skip
+
+
+class Failure(Exception):
+    """It did not work, and this one line says what and the way out. Exit status 1."""
+
+
+class Verbs(TyperGroup):
+    """The verbs, found by name, imported when used."""
+
+    def list_commands(self, ctx) -> list[str]:
+        return [verb for verb in VERBS if importlib.util.find_spec(f'{__name__}.{verb}')]
+
+    def get_command(self, ctx, cmd_name: str):
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f'{__name__}.{cmd_name}')
+        if hasattr(module, 'app'):
+            return typer.main.get_command(module.app)
+        verb = typer.Typer(add_completion=False)
+        verb.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(verb)
+
+
+app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def diception() -> None:
+    """One diffusion model as a robot's eyes: depth, normals, entities, masks, poses, categories."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `diception`; `arguments` default to those of the process. Always ends in SystemExit."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: list[str] | None) -> int:
+    try:
+        result = app(args=arguments, prog_name='diception', standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:  # the reader of our output (`| head`) has left: nothing to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _complain('interrupted', 130)
+    except Exception as error:
+        if hasattr(error, 'format_message'):  # typer's; its class differs between versions
+            return _misused(error)
+        if isinstance(error, (Failure, ValueError, OSError, ModuleNotFoundError)):
+            return _complain(_one_line(error), 1)
+        raise
+
+
+def _misused(error) -> int:
+    """Typer or click refused the command line."""
+    if type(error).__name__ == 'NoArgsIsHelpError':
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    context = getattr(error, 'ctx', None)
+    where = f' (see {context.command_path} --help)' if context is not None else ''
+    return _complain(' '.join(error.format_message().split()).rstrip('.') + where, error.exit_code)
+
+
+def _one_line(error: BaseException) -> str:
+    """What a user can cause, told in one line."""
+    if os.environ.get('DICEPTION_TRACEBACK') == '1':
+        raise error
+    if isinstance(error, OSError) and error.filename is not None:
+        return f'{error.filename}: {error.strerror}'
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition('.')[0]
+        if package == 'rclpy' or package.endswith(('_msgs', '_interfaces')):
+            return f'{package} is missing: source a ROS 2 installation, or run `make venv`'
+        return f'the Python package {package} is missing: pip install {package}'
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+def _complain(line: str, status: int) -> int:
+    print(f'diception: {line}', file=sys.stderr)
+    return status
