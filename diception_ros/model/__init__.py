@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generalist diffusion model: one picture in, one picture per task out.
+
+Names are imported when they are first used, so that this package can be imported without torch.
+"""
+import importlib
+
+_WHERE = {
+    'DiceptionPipeline': 'pipeline',
+    'Perception': 'pipeline',
+    'ModelError': 'checkpoints',
+    'DiceptionTransformer': 'transformer',
+    'PointEncoder': 'points',
+    'GuidedAutoencoder': 'autoencoder',
+    'PromptBank': 'prompts',
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{_WHERE[name]}'), name)
