@@ -3,7 +3,6 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
@@ -11,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.depth import relative_disparity
 from diception_ros.tasks.pictures import clean, resized_labels
+from diception_ros.tasks.regions import color_regions
 from diception_ros.tasks.truth import STUFF
 
 # A model that must answer in one step cannot guess a random colour: colours by 'position' are ones it
@@ -95,7 +95,7 @@ class Entities:
 
     def decode(self, picture):
         picture = clean(picture)
-        return described(_flat_regions(picture), picture)
+        return described(color_regions(picture), picture)
 
     def score(self, result, truth):
         """Mean over true instances (0.1 % of the picture and more) of the IoU with their match.
@@ -157,26 +157,3 @@ def described(labels, picture):
             int(area[label]), (float(x[label] / area[label]), float(y[label] / area[label])),
             tuple(float(value) for value in color[label] / area[label])))
     return EntityMap(labels, instances)
-
-
-def _flat_regions(picture):
-    """Connected parts of little gradient, grown to their borders by watershed."""
-    image = np.rint(255 * picture).astype(np.uint8)
-    least = max(4, int(0.0005 * image.shape[0] * image.shape[1]))
-    gradient = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (gradient < 12).astype(np.uint8), connectivity=4)
-    keep = np.zeros(count, np.int32)
-    good = 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= least)
-    keep[good] = np.arange(1, good.size + 1)
-    markers = keep[labels]
-    if good.size == 0:
-        return markers
-    markers = cv2.watershed(image, markers)
-    markers[markers < 0] = 0
-    labels = cv2.dilate(markers.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
-    labels[markers > 0] = markers[markers > 0]
-    mean = np.stack([np.bincount(labels.ravel(), image[..., c].ravel(), good.size + 1)
-                     for c in range(3)], axis=1) / np.maximum(np.bincount(labels.ravel()), 1)[:, None]
-    labels[mean.max(axis=1)[labels] < 25] = 0
-    return labels

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of one colour in a painted picture: through noise, blur and drifting colours.
+
+Flat places become markers, a watershed grows them to their borders, what has no contrast or the same
+colour is joined, and pixels near borders go to the neighbour whose colour is theirs.
+"""
+
+import cv2
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+_SQUARE = np.ones((3, 3), np.uint8)
+_BLACK = 22        # colours (0..255) whose brightest channel is below are ground, not a part
+_LEAST = 0.001     # share of the picture: smaller parts are dropped
+_SLIVER = 14       # pixels: parts no wider may be nothing but a blurred border
+
+
+def color_regions(picture):
+    """Label image int32 (H, W), 0 = black ground, of a picture float32 (H, W, 3) in [0, 1]."""
+    image = np.rint(255 * picture).astype(np.uint8)
+    sigma = noise_level(image)
+    smooth = _smoothed(image, sigma)
+    steepness = _gradient(smooth)
+    markers = _markers(steepness)
+    if markers.max() == 0:
+        return markers
+    labels = _flooded(smooth, markers)
+    labels = _joined(labels, smooth, steepness, sigma)
+    labels = _without_slivers(labels, smooth)
+    return _sharpened(labels, smooth)
+
+
+def noise_level(image):
+    """Standard deviation (0..255) of the noise from pixel to pixel of a uint8 picture."""
+    ripple = np.abs(cv2.Laplacian(image, cv2.CV_16S)).ravel()
+    # The kernel's weights (4, -1 x 4) have norm sqrt(20); the median of |N(0, 1)| is 0.6745.
+    return float(np.median(ripple[::3])) / (0.6745 * np.sqrt(20))
+
+
+def _smoothed(image, sigma):
+    if sigma < 0.7:
+        return image
+    smooth = cv2.medianBlur(image, 5 if sigma > 4 else 3)
+    if sigma > 8:
+        smooth = cv2.medianBlur(smooth, 5)
+    if sigma > 1:
+        smooth = cv2.bilateralFilter(smooth, 5 if sigma < 8 else 9, max(12, 1.2 * sigma), 3)
+    return smooth
+
+
+def _gradient(image):
+    """The largest channel's central difference, uint8 (H, W)."""
+    padded = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    across = cv2.max(cv2.absdiff(padded[1:-1, 2:], padded[1:-1, :-2]),
+                     cv2.absdiff(padded[2:, 1:-1], padded[:-2, 1:-1]))
+    return cv2.max(cv2.max(across[..., 0], across[..., 1]), across[..., 2])
+
+
+def _markers(steepness):
+    height, width = steepness.shape
+    least = max(4, min(40, int(0.0002 * height * width)))
+    first = max(2.0, 2 * float(np.median(steepness)) + 1)
+    markers, count = np.zeros(steepness.shape, np.int32), 0
+    for level in (first, 2 * first, 4 * first, 8 * first):
+        flat = (steepness <= min(level, 90)).astype(np.uint8)
+        parts, pieces, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
+        marked = np.bincount(pieces.ravel(), markers.ravel() > 0, parts) > 0
+        new = (stats[:, cv2.CC_STAT_AREA] >= least) & ~marked
+        new[0] = False
+        names = np.zeros(parts, np.int32)
+        names[new] = count + np.arange(1, new.sum() + 1)
+        count += int(new.sum())
+        markers += names[pieces]
+        if level >= 90:
+            break
+    return markers
+
+
+def _flooded(image, markers):
+    """Watershed; its lines are given to a neighbour."""
+    if min(image.shape[:2]) < 3:
+        return markers
+    labels = cv2.watershed(image, markers.copy())
+    return _filled(labels)
+
+
+def _filled(labels):
+    """Pixels <= 0 on watershed lines and the picture's frame take the largest label beside them."""
+    grown = cv2.dilate(np.maximum(labels, 0).astype(np.float32), _SQUARE).astype(np.int32)
+    return np.where(labels > 0, labels, grown)
+
+
+def _means(labels, image, count):
+    flat = labels.ravel()
+    area = np.bincount(flat, minlength=count)
+    total = np.stack([np.bincount(flat, image[..., c].ravel(), count) for c in range(3)], axis=1)
+    return total / np.maximum(area, 1)[:, None], area
+
+
+def _borders(labels, reach):
+    """Where two parts lie `reach` pixels left and right (or above and below) of a place.
+
+    Returns int64 (K,) lower label * count + higher label, and flat indices (K,) of both pixels.
+    """
+    count = int(labels.max()) + 1
+    index = np.arange(labels.size).reshape(labels.shape)
+    pairs, ones, twos = [], [], []
+    for first, second in ((np.s_[:, :-2 * reach], np.s_[:, 2 * reach:]),
+                          (np.s_[:-2 * reach], np.s_[2 * reach:])):
+        differs = labels[first] != labels[second]
+        one, two = index[first][differs], index[second][differs]
+        a, b = labels.ravel()[one], labels.ravel()[two]
+        pairs.append(np.minimum(a, b).astype(np.int64) * count + np.maximum(a, b))
+        ones.append(one)
+        twos.append(two)
+    return np.concatenate(pairs), np.concatenate(ones), np.concatenate(twos)
+
+
+class _Union:
+    """Which labels have become one."""
+
+    def __init__(self, count):
+        self.parent = list(range(count))
+
+    def root(self, label):
+        while self.parent[label] != label:
+            label = self.parent[label]
+        return label
+
+    def join(self, a, b):
+        self.parent[self.root(a)] = self.root(b)
+
+    def table(self):
+        return np.array([self.root(label) for label in range(len(self.parent))], np.int32)
+
+
+def _joined(labels, smooth, steepness, sigma):
+    """Joins neighbours without contrast at their border, then parts anywhere of the same colour."""
+    count = int(labels.max()) + 1
+    # 1. The median contrast across each border.
+    pairs, one, two = _borders(labels, 3)
+    colors = smooth.reshape(-1, 3).astype(np.int16)
+    contrast = np.abs(colors[one] - colors[two]).max(axis=1)
+    order = np.lexsort((contrast, pairs))
+    pairs, contrast = pairs[order], contrast[order]
+    starts = np.flatnonzero(np.diff(pairs, prepend=-1))
+    sizes = np.diff(starts, append=pairs.size)
+    medians = contrast[starts + sizes // 2]
+    union = _Union(count)
+    touching = [divmod(int(pair), count) for pair in pairs[starts]]
+    for (a, b), size, median in zip(touching, sizes, medians, strict=True):
+        if a and size >= 3 and median < max(6, 1.2 * sigma):
+            union.join(a, b)
+    names = union.table()
+    touching = {(min(a, b), max(a, b)) for a, b in names[np.array(touching, int).reshape(-1, 2)].tolist()}
+    labels = names[labels]
+    # 2. Colours with the slow drift over the picture taken out.
+    corrected = _without_drift(labels, smooth, steepness)
+    mean, area = _means(labels, corrected, count)
+    variance = _means(labels, (corrected - mean.astype(np.float32)[labels]) ** 2, count)[0]
+    alive = 1 + np.flatnonzero(area[1:])
+    spread = float(np.median(np.sqrt(variance[alive]).max(axis=1))) if alive.size else 0
+    limit = np.clip(max(4 * spread, 0.6 * sigma), 8, 20)
+    distance = np.abs(mean[alive, None] - mean[None, alive]).max(axis=2)
+    near = np.argwhere(np.triu(distance < limit, 1))
+    union = _Union(count)
+    for i, j in near[np.argsort(distance[near[:, 0], near[:, 1]])]:
+        a, b = sorted((int(alive[i]), int(alive[j])))
+        if (a, b) not in touching:
+            union.join(a, b)
+    return union.table()[labels]
+
+
+def _without_drift(labels, smooth, steepness):
+    """The picture less the low-order drift that all parts share, float32."""
+    height, width = labels.shape
+    step = max(1, int(np.sqrt(height * width / 20000)))
+    rows, columns = np.mgrid[0:height:step, 0:width:step]
+    names = labels[::step, ::step].ravel()
+    calm = steepness[::step, ::step].ravel() <= np.median(steepness) + 2
+    x, y = 2 * columns.ravel() / width - 1, 2 * rows.ravel() / height - 1
+    basis = np.stack([x, y, x * y, x * x, y * y], axis=1)[calm]
+    names, colors = names[calm], smooth[::step, ::step].reshape(-1, 3)[calm].astype(np.float64)
+    count = int(labels.max()) + 1
+    size = np.maximum(np.bincount(names, minlength=count), 1)[:, None]
+
+    def centred(values):
+        mean = np.stack([np.bincount(names, column, count) for column in values.T], axis=1) / size
+        return values - mean[names]
+
+    inner, outer = centred(basis), centred(colors)
+    normal = inner.T @ inner + 1e-3 * len(names) * np.eye(5)
+    weights = np.linalg.solve(normal, inner.T @ outer)
+    x, y = 2 * np.arange(width) / width - 1, (2 * np.arange(height) / height - 1)[:, None]
+    x, y = np.broadcast_to(x, labels.shape), np.broadcast_to(y, labels.shape)
+    drift = np.stack([x, y, x * y, x * x, y * y], axis=2).astype(np.float32) @ weights.astype(np.float32)
+    return smooth - drift
+
+
+def _without_slivers(labels, smooth):
+    """Drops what is too small, and thin parts whose colour lies between two neighbours'."""
+    count = int(labels.max()) + 1
+    mean, area = _means(labels, smooth, count)
+    names = labels.astype(np.float32)
+    edge = cv2.dilate(names, _SQUARE) != cv2.erode(names, _SQUARE)
+    width = 4 * area / np.maximum(np.bincount(labels.ravel(), edge.ravel(), count), 1)
+    drop = area < 0.5 * _LEAST * labels.size
+    pairs = np.unique(_borders(labels, 3)[0])
+    beside = [set() for _ in range(count)]
+    for a, b in (divmod(int(pair), count) for pair in pairs):
+        beside[a].add(b)
+        beside[b].add(a)
+    for label in np.argsort(area):
+        if not label or drop[label] or not area[label] or width[label] > _SLIVER:
+            continue
+        around = [other for other in beside[label] if not drop[other] and area[other] > area[label]]
+        drop[label] = any(_between(mean[label], mean[a], mean[b])
+                          for i, a in enumerate(around) for b in around[:i])
+    drop &= area > 0
+    drop[0] = False
+    if not drop.any():
+        return labels
+    rest = np.where(drop[labels], np.int32(0), labels)
+    return _flooded(smooth, rest) if rest.any() else labels
+
+
+def _between(color, one, two, off=12):
+    """True if `color` is a mixture of the two others, to `off` (0..255)."""
+    along = two - one
+    length = float(along @ along)
+    if length < 4 * off ** 2:
+        return False
+    share = float((color - one) @ along) / length
+    return 0.08 < share < 0.92 and np.abs(color - one - share * along).max() < off
+
+
+def _sharpened(labels, smooth, reach=4, block=32):
+    """Near borders every pixel goes to the part around it whose local colour is nearest to its own."""
+    height, width = labels.shape
+    count = int(labels.max()) + 1
+    names = labels.astype(np.float32)
+    inside = cv2.dilate(names, _SQUARE, iterations=3) == cv2.erode(names, _SQUARE, iterations=3)
+    # 1. Each part's mean colour in blocks, from its inside where it has one. [rows, columns, count, 4]
+    down, over = -(-height // block), -(-width // block)
+    cell = (np.arange(height) // block)[:, None] * over + np.arange(width) // block
+    flat = (cell * count + labels).ravel()
+    weight = np.where(inside, np.float32(1), np.float32(1e-3)).ravel()
+    sums = [np.bincount(flat, weight, down * over * count)]
+    for channel in cv2.split(smooth):
+        sums.append(np.bincount(flat, weight * channel.ravel(), down * over * count))
+    table = np.stack(sums, axis=1).reshape(down, over, count * 4)
+    total = table.sum(axis=(0, 1)).reshape(count, 4)
+    overall = total[:, 1:] / np.maximum(total[:, :1], 1e-9)
+    table = uniform_filter(table, (3, 3, 1), mode='constant').reshape(down * over, count, 4)
+    local = (table[..., 1:] + 1e-3 * overall) / (table[..., :1] + 1e-3)
+    # 2. Near borders: itself, or the lowest or highest of the labels around.
+    low = cv2.erode(names, _SQUARE, iterations=reach)
+    high = cv2.dilate(names, _SQUARE, iterations=reach)
+    spots = np.flatnonzero(low != high)
+    colors = smooth.reshape(-1, 3)[spots].astype(np.float32)
+    nearby = np.stack([labels.ravel()[spots], low.ravel()[spots], high.ravel()[spots]]).astype(np.int32)
+    offset = local.astype(np.float32)[cell.ravel()[spots], nearby] - colors
+    distance = np.einsum('kij,kij->ki', offset, offset)
+    sharp = labels.copy()
+    sharp.ravel()[spots] = nearby[distance.argmin(axis=0), np.arange(spots.size)]
+    ground = overall.max(axis=1) < _BLACK
+    return np.where(ground[sharp], np.int32(0), sharp)
