@@ -174,6 +174,8 @@ def load_component(model_class: type, folder: Path, dtype: torch.dtype,
 def build(model_class: type, folder: Path) -> torch.nn.Module:
     """An instance of the model in `folder/config.json`, its parameters on the meta device."""
     config = read_json(folder / 'config.json')
+    if model_class is AutoencoderTiny:                            # it writes this field itself, and
+        config.pop('block_out_channels', None)                    # warns of it when it reads it
     try:
         with init_empty_weights(include_buffers=False):
             return model_class.from_config(config)
@@ -202,9 +204,9 @@ def kept_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if name.rpartition('.')[2] in KEEP_FLOAT32 else dtype
 
 
-def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Any,
-         optional: Iterable[str] = ()) -> torch.nn.Module:
-    """Put `state` into `model`, in place of its tensors; every name and shape must agree."""
+def check_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Any,
+                optional: Iterable[str] = ()) -> None:
+    """Do the names and shapes of `state` agree with the model's? ModelError names what does not."""
     expected = model.state_dict()
     missing = sorted(expected.keys() - state.keys() - set(optional))
     unexpected = sorted(state.keys() - expected.keys())
@@ -217,6 +219,12 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Any,
                                     ('wrong shape', wrong)) if names]
     if problems:
         raise ModelError(f'{source}: does not fit {type(model).__name__}: {"; ".join(problems)}')
+
+
+def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Any,
+         optional: Iterable[str] = ()) -> torch.nn.Module:
+    """Put the tensors of `state` in place of the model's own; every name and shape must agree."""
+    check_state(model, state, source, optional)
     model.load_state_dict(dict(state), strict=not optional, assign=True)
     return model.requires_grad_(False).eval()
 

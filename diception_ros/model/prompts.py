@@ -137,18 +137,13 @@ class PromptBank:
             raise ValueError(f'{file}: {error}') from None
 
 
-@torch.inference_mode()
-def encode_prompts(sd3, texts: Mapping[str, str]) -> PromptBank:
-    """What SD3's three text encoders make of `texts` {key: text}.
+def joined_embeddings(clip_l: torch.Tensor, clip_g: torch.Tensor, t5: torch.Tensor) -> torch.Tensor:
+    """What SD3's transformer reads, from what its three text encoders say of a prompt.
 
-    `sd3` is a StableDiffusion3Pipeline with text encoders and tokenizers (transformer and vae may
-    be None): its own `encode_prompt` is the definition: CLIP-L and CLIP-G, penultimate layer, side
-    by side and padded to T5's width, then 256 T5 tokens; both pooled embeddings side by side.
+    clip_l (77, A), clip_g (77, B): penultimate layers, put side by side and padded with zeros to
+    T5's width; t5 (256, D) follows as further tokens. Returns (333, D). This is the end of
+    StableDiffusion3Pipeline.encode_prompt, which wants all three encoders in memory at once.
     """
-    embeds = {}
-    for key, text in texts.items():
-        prompt_embeds, _, pooled, _ = sd3.encode_prompt(
-            prompt=[text], prompt_2=None, prompt_3=None, do_classifier_free_guidance=False,
-            max_sequence_length=256)
-        embeds[key] = (prompt_embeds[0].cpu(), pooled[0].cpu())
-    return PromptBank(embeds, texts)
+    clip = torch.cat([clip_l, clip_g], dim=-1)
+    clip = torch.nn.functional.pad(clip, (0, t5.shape[-1] - clip.shape[-1]))
+    return torch.cat([clip, t5.to(clip.dtype)], dim=-2)
