@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scene through a camera: exact truth at every pixel centre, and a lit picture in linear light."""
+
+import numpy as np
+
+from diception_ros.tasks.truth import Person, Truth
+from diception_ros.worlds import photograph, textures
+
+from diception_ros.worlds.raycast import Placed, cast, surface_normals
+from diception_ros.worlds.scene import CEILING, FLOOR, SKY, WALL
+
+FACES = 6           # surfaces 0..5 are the room's, solids follow; -1 is the sky
+_FACE_INSTANCE = np.array([WALL, WALL, WALL, WALL, FLOOR, CEILING], np.int32)
+_FACE_NORMAL = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], float)
+
+
+def render(scene, camera, photo=None):
+    """The Truth of a scene seen by a camera. `photo`: a photograph.Photo, what lens and sensor do; None: a clean picture."""
+    width, height = camera.size
+    x, y = camera.slopes()
+    depth, surface = _room(scene, camera, x, y)
+    placed = Placed(scene.solids, camera.pose)
+    cast(placed, x, y, depth, surface, FACES)
+    rows = surface.ravel()
+    z = depth.ravel()
+
+    # normals, optical frame
+    face_normals = (_FACE_NORMAL @ camera.pose[:3, :3]).astype(np.float32)
+    table = np.concatenate([face_normals, np.zeros((len(scene.solids) + 1, 3), np.float32)])   # the last row: the sky
+    normals = [column[rows] for column in table.T]
+    solid = np.flatnonzero(rows >= FACES)
+    px, py = np.tile(x, height), np.repeat(y, width)
+    local = None
+    if len(solid):
+        found, local = surface_normals(placed, rows[solid] - FACES, (px[solid], py[solid]), z[solid])
+        found *= 1 / np.sqrt(found[0] * found[0] + found[1] * found[1] + found[2] * found[2])
+        for column, new in zip(normals, found):
+            column[solid] = new
+
+    colour = _light(scene, camera, rows, z, px, py, normals, solid, local)
+    rgb = photograph.develop(colour.reshape(3, height, width), photo)
+
+    instance = np.concatenate([_FACE_INSTANCE, scene.solids.instance, [SKY]]).astype(np.int32)
+    instances = instance[rows].reshape(height, width)
+    normal_map = np.empty((height, width, 3), np.float32)
+    for i in range(3):
+        normal_map[..., i] = normals[i].reshape(height, width)
+    counts = np.bincount(instances.ravel(), minlength=1)
+    categories = {number: name for number, name in scene.categories.items() if number < len(counts) and counts[number]}
+    return Truth(rgb=rgb, depth=depth, normals=normal_map, instances=instances, categories=categories,
+                 people=_people(scene, camera, depth, instances), intrinsics=camera.intrinsics.copy(),
+                 camera_pose=camera.pose.copy())
+
+
+def _room(scene, camera, x, y):
+    """Depth float32 (H, W) and surface int32 (H, W) of the room without solids."""
+    rotation, position = camera.pose[:3, :3], camera.pose[:3, 3]
+    depth = np.full((len(y), len(x)), np.inf, np.float32)
+    surface = np.full((len(y), len(x)), -1, np.int32)
+    for axis in range(3):
+        along = (rotation[axis, 0] * x + rotation[axis, 2]).astype(np.float32) + (
+            rotation[axis, 1] * y).astype(np.float32)[:, None]
+        up = along > 0
+        wall = np.where(up, np.float32(scene.high[axis] - position[axis]), np.float32(scene.low[axis] - position[axis]))
+        with np.errstate(divide='ignore', invalid='ignore'):
+            wall /= along
+        nearer = wall < depth
+        np.copyto(depth, wall, where=nearer)
+        np.copyto(surface, up.astype(np.int32) + 2 * axis, where=nearer)
+    return depth, surface
+
+
+def _light(scene, camera, rows, z, px, py, normals, solid, local):
+    """Linear colour float32 (3, P)."""
+    rotation, position = camera.pose[:3, :3].astype(np.float32), camera.pose[:3, 3]
+    far = np.minimum(z, 1e4)
+    ax, ay = px * far, py * far
+    relative = [rotation[i, 0] * ax + rotation[i, 1] * ay + rotation[i, 2] * far for i in range(3)]   # world - camera
+    world_normal = [rotation[i, 0] * normals[0] + rotation[i, 1] * normals[1] + rotation[i, 2] * normals[2] for i in range(3)]
+    albedo, gloss = _albedo(scene, camera, rows, far, relative, normals, px, py, solid, local)
+
+    # what comes from everywhere: more from above, less in corners
+    open_ = 0.80 + 0.20 * world_normal[2]
+    for axis in range(3):
+        gap = np.minimum(relative[axis] - np.float32(scene.low[axis] - position[axis]),
+                         np.float32(scene.high[axis] - position[axis]) - relative[axis])
+        corner = 1 - .35 * np.exp(np.minimum(gap * -5, 0))
+        corner[rows >> 1 == axis] = 1      # surfaces 2 * axis and 2 * axis + 1 are the room's across it
+        open_ *= corner
+    light = [open_ * np.float32(c) for c in scene.ambient]
+    shine = None
+    for lamp in scene.lights:
+        way = [np.float32(lamp.position[i] - position[i]) - relative[i] for i in range(3)]
+        distance = np.sqrt(way[0] * way[0] + way[1] * way[1] + way[2] * way[2])
+        way = [w / distance for w in way]
+        facing = np.maximum(way[0] * world_normal[0] + way[1] * world_normal[1] + way[2] * world_normal[2], 0)
+        falloff = np.linalg.norm(lamp.position - position) / distance
+        strength = facing * np.minimum(falloff * falloff, 3)
+        lit = _shadow(scene, lamp, camera.size, relative, position, world_normal)
+        if lit is not None:
+            strength *= lit
+        for i in range(3):
+            light[i] += strength * np.float32(lamp.colour[i])
+        glossy = np.flatnonzero((gloss > 0) & (strength > 0))
+        if len(glossy):
+            n = [w[glossy] for w in world_normal]
+            v = [-r[glossy] for r in relative]
+            h = [w[glossy] * np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + u for w, u in zip(way, v)]
+            cosine = (h[0] * n[0] + h[1] * n[1] + h[2] * n[2]) / np.sqrt(h[0] * h[0] + h[1] * h[1] + h[2] * h[2])
+            spark = np.maximum(cosine, 0) ** (10 + 60 * gloss[glossy]) * gloss[glossy]
+            if lit is not None:
+                spark *= lit[glossy]
+            if shine is None:
+                shine = np.zeros_like(strength)
+            shine[glossy] += spark
+    colour = np.stack([albedo[i] * light[i] for i in range(3)])
+    if shine is not None:
+        colour += shine
+    return colour
+
+
+def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
+    paint_of = np.concatenate([scene.faces, scene.solids.paint, [scene.faces[4]]])
+    paint = paint_of[rows]
+    columns = scene.paints.T
+    colour = [columns[i][paint] for i in range(3)]
+    textured = columns[6][paint] > 0
+    which = np.flatnonzero(textured)
+    if len(which):
+        q = np.empty((3, len(rows)), np.float32)      # metric coordinates that stick to the surface
+        n = np.empty((3, len(rows)), np.float32)      # the normal in the same axes
+        flat = np.flatnonzero(textured & (rows < FACES))
+        for i in range(3):
+            q[i, flat] = relative[i][flat] + np.float32(camera.pose[i, 3])
+            n[i, flat] = np.abs(_FACE_NORMAL[:, i]).astype(np.float32)[rows[flat]]
+        picked = textured[solid]
+        body = solid[picked]
+        if len(body):
+            row = rows[body] - FACES
+            scale = scene.solids.scale.astype(np.float32)
+            turn = (scene.solids.turn @ camera.pose[:3, :3]).astype(np.float32)
+            for i in range(3):
+                q[i, body] = local[i][picked] * scale[:, i][row]
+                n[i, body] = np.abs(turn[:, i, 0][row] * normals[0][body] + turn[:, i, 1][row] * normals[1][body]
+                                    + turn[:, i, 2][row] * normals[2][body])
+        q, n = q[:, which], n[:, which]
+        first = (n[0] > n[1]) & (n[0] > n[2])
+        second = ~first & (n[1] > n[2])
+        u = np.where(first, q[1], q[0])
+        v = np.where(first | second, q[2], q[1])
+        kind = paint[which]
+        density = columns[7][kind] * np.float32(.25)
+        facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which] + normals[2][which])
+        footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density / np.maximum(facing, .25)
+        value = textures.sample(columns[6][kind].astype(np.int32), u * density, v * density, footprint)
+        for i in range(3):
+            colour[i][which] += (columns[3 + i][kind] - columns[i][kind]) * value
+    return colour, columns[8][paint]
+
+
+_RING = [(.35, 1.0), (.65, 3.4), (.9, 5.8), (.5, 5.0), (.8, 1.9), (1.0, 0.2)]
+
+
+def _shadow(scene, lamp, size, relative, position, normal):
+    """How much of a lamp every point sees, float32 (P,) in [0, 1]; by a depth picture taken from the lamp."""
+    casts = np.flatnonzero(scene.solids.casts)
+    if len(casts) == 0:
+        return None
+    solids = scene.solids[casts]
+    middle = solids.centre.mean(axis=0)
+    pose = _looking(lamp.position, middle)
+    placed = Placed(solids, pose)
+    bounds = placed.bounds[np.isfinite(placed.bounds).all(axis=1)]
+    if len(bounds) == 0:
+        return None
+    left, top = np.maximum(bounds[:, :2].min(axis=0), -2)
+    right, bottom = np.minimum(bounds[:, 2:].max(axis=0), 2)
+    side = int(np.clip(max(size), 112, 512))
+    step_x, step_y = (right - left) / side, (bottom - top) / side
+    x = (left + (np.arange(side) + .5) * step_x).astype(np.float32)
+    y = (top + (np.arange(side) + .5) * step_y).astype(np.float32)
+    around = np.full((side + 2, side + 2), np.inf, np.float32)     # a border: outside the map all is lit
+    picture = np.full((side, side), np.inf, np.float32)
+    cast(placed, x, y, picture, np.zeros((side, side), np.int32))
+    around[1:-1, 1:-1] = picture
+    flat = around.ravel()
+
+    lift = np.float32(.015)
+    offset = (position - lamp.position).astype(np.float32)
+    rotation = pose[:3, :3].astype(np.float32)
+    point = [relative[i] + normal[i] * lift + offset[i] for i in range(3)]
+    local = [rotation[0, i] * point[0] + rotation[1, i] * point[1] + rotation[2, i] * point[2] for i in range(3)]
+    depth = local[2]
+    inverse = 1 / np.maximum(depth, .1)
+    u = (local[0] * inverse - np.float32(left)) * np.float32(1 / step_x) + 1
+    v = (local[1] * inverse - np.float32(top)) * np.float32(1 / step_y) + 1
+    near = np.flatnonzero((u > 0) & (u < side + 2) & (v > 0) & (v < side + 2))
+    lit = np.ones(len(depth), np.float32)
+    u, v, depth, inverse = u[near], v[near], depth[near] - np.float32(.01), inverse[near]
+    blur_x, blur_y = inverse * np.float32(lamp.size / step_x), inverse * np.float32(lamp.size / step_y)
+    turn = _grain(size)[near]
+    total = np.zeros(len(near), np.float32)
+    for radius, angle in _RING:
+        c, s = np.float32(np.cos(angle) * radius), np.float32(np.sin(angle) * radius)
+        # a ring of taps, stretched differently at every pixel so that few of them give smooth edges
+        column = (u + blur_x * (c * turn)).astype(np.int32)
+        row = (v + blur_y * (s * turn)).astype(np.int32)
+        np.clip(column, 0, side + 1, out=column)
+        np.clip(row, 0, side + 1, out=row)
+        total += flat[row * (side + 2) + column] > depth
+    lit[near] = total / len(_RING)
+    return lit
+
+
+_GRAINS = {}
+
+
+def _grain(size):
+    """Fixed numbers in [0.4, 1.2] per pixel, float32 (P,)."""
+    if size not in _GRAINS:
+        _GRAINS[size] = np.random.default_rng(3).uniform(.4, 1.2, size[0] * size[1]).astype(np.float32)
+    return _GRAINS[size]
+
+
+def _looking(position, target):
+    """A pose at `position` that looks at `target`."""
+    forward = target - position
+    forward = forward / np.linalg.norm(forward)
+    right = np.cross(forward, (0.0, 0.0, 1.0) if abs(forward[2]) < .95 else (1.0, 0.0, 0.0))
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = right, np.cross(forward, right), forward, position
+    return pose
+
+
+def _people(scene, camera, depth, instances):
+    """The people of whom at least one pixel is in the picture."""
+    height, width = depth.shape
+    people = []
+    for figure in scene.figures:
+        if not (instances == figure.instance).any():
+            continue
+        pixels, _ = camera.project(figure.joints)
+        local = camera.to_camera(figure.joints)
+        keypoints = np.zeros((17, 3), np.float32)
+        inside = (np.nan_to_num(pixels, nan=-9) > -.5).all(axis=1) & (pixels < (width - .5, height - .5)).all(axis=1)
+        column, row = np.rint(pixels[inside]).astype(int).T
+        own = instances[row, column] == figure.instance
+        shown = own & (depth[row, column] >= local[inside, 2] - figure.thickness[inside])
+        keypoints[:, :2] = np.nan_to_num(pixels, nan=-1)
+        keypoints[inside, 2] = np.where(shown, 2, 1)
+        people.append(Person(int(figure.instance), keypoints, local.astype(np.float32)))
+    return people
+
+

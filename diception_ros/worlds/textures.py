@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patterns of surfaces, as pyramids of tileable grey pictures: 0 is a paint's first colour, 1 its second."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+SIDE = 256
+NAMES = ('plain', 'checker', 'stripes', 'tiles', 'planks', 'bricks', 'cloudy', 'speckles', 'grain', 'dots', 'weave', 'waves',
+         'plaid')
+
+
+def _noise(rng, smooth):
+    """Tileable noise in [0, 1] of one scale; `smooth`: standard deviation in texels."""
+    picture = rng.standard_normal((SIDE, SIDE)).astype(np.float32)
+    wide = np.tile(picture, (3, 3))
+    blurred = cv2.GaussianBlur(wide, (0, 0), smooth)[SIDE:2 * SIDE, SIDE:2 * SIDE]
+    blurred = (blurred - blurred.mean()) / blurred.std()
+    return np.clip(blurred * .25 + .5, 0, 1)
+
+
+def _pattern(name, rng):
+    v, u = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    fine, coarse = _noise(rng, 2), _noise(rng, 14)
+    if name == 'checker':
+        return ((u * 4).astype(int) + (v * 4).astype(int)) % 2 * 1.0
+    if name == 'stripes':
+        return (u * 8).astype(int) % 2 * 1.0
+    if name == 'tiles':
+        joint = np.minimum(np.minimum(u * 4 % 1, 1 - u * 4 % 1), np.minimum(v * 4 % 1, 1 - v * 4 % 1)) < .04
+        tone = rng.random((4, 4))[(v * 4).astype(int), (u * 4).astype(int)]
+        return np.where(joint, 1, tone * .2 + fine * .1)
+    if name == 'planks':
+        row = (v * 8).astype(int)
+        shift = rng.random(8)[row]
+        board = ((u + shift) * 2 % 2).astype(int)
+        joint = (v * 8 % 1 < .05) | ((u + shift) * 2 % 1 < .008)
+        tone = rng.random((8, 2))[row, board]
+        wide = np.tile(rng.standard_normal((SIDE, SIDE)).astype(np.float32), (1, 3))
+        streaks = cv2.GaussianBlur(wide, (0, 0), 20, sigmaY=.7)[:, SIDE:2 * SIDE]
+        streaks = streaks / streaks.std()
+        return np.where(joint, 1, tone * .5 + np.clip(streaks * .12 + .2, 0, .5))
+    if name == 'bricks':
+        row = (v * 8).astype(int)
+        column = u * 4 + row % 2 * .5
+        joint = (v * 8 % 1 < .12) | (column % 1 < .06)
+        tone = rng.random((8, 4))[row, column.astype(int) % 4]
+        return np.where(joint, 1, tone * .45 + fine * .15)
+    if name == 'cloudy':
+        return coarse * .7 + fine * .3
+    if name == 'speckles':
+        return (_noise(rng, 1.2) > .68) * 1.0
+    if name == 'grain':
+        wide = np.tile(rng.standard_normal((SIDE, SIDE)).astype(np.float32), (3, 3))
+        lines = cv2.GaussianBlur(wide, (0, 0), 24, sigmaY=1.2)[SIDE:2 * SIDE, SIDE:2 * SIDE]
+        return np.clip(lines / lines.std() * .25 + .5, 0, 1)
+    if name == 'dots':
+        return (np.hypot(u * 6 % 1 - .5, v * 6 % 1 - .5) < .25) * 1.0
+    if name == 'weave':
+        return .5 + .25 * np.sin(u * 2 * np.pi * 24) * np.sin(v * 2 * np.pi * 24) + .3 * (fine - .5)
+    if name == 'waves':
+        return .5 + .5 * np.sin(2 * np.pi * (v * 6 + .25 * np.sin(2 * np.pi * u * 2)))
+    if name == 'plaid':
+        return ((u * 4 % 1 < .35) * .5 + (v * 4 % 1 < .35) * .5)
+    return np.zeros((SIDE, SIDE))
+
+
+@cache
+def atlas():
+    """All pyramids in one array: (texels float32 (N,), offsets of the levels int32 (levels,), texels per texture)."""
+    rng = np.random.default_rng(20)
+    texels, offsets = [], []
+    for name in NAMES:
+        picture = _pattern(name, rng).astype(np.float32)
+        position = 0
+        offsets = []
+        while True:
+            texels.append(picture.ravel())
+            offsets.append(position)
+            position += picture.size
+            if picture.shape[0] == 1:
+                break
+            picture = cv2.resize(picture, None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA).reshape(
+                picture.shape[0] // 2, -1)
+    return np.concatenate(texels), np.array(offsets, np.int32), position
+
+
+def sample(texture, u, v, footprint):
+    """Values in [0, 1], float32 (P,). `texture` int (P,); `u`, `v` float32 (P,) in tiles; `footprint` (P,): what a pixel
+    covers, in tiles."""
+    texels, offsets, stride = atlas()
+    level = np.log2(np.maximum(footprint * SIDE, 1)) + .5
+    level = np.minimum(level.astype(np.int32), len(offsets) - 1)
+    side = np.right_shift(SIDE, level)
+    column = np.floor(u * side).astype(np.int32) & (side - 1)
+    row = np.floor(v * side).astype(np.int32) & (side - 1)
+    return texels[texture * stride + offsets[level] + row * side + column]
