@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a world is, and how a random one is drawn: a room, things, people, lights and a place for the camera."""
 
-from dataclasses import dataclass, field
 import math
 import random
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from diception_ros.worlds import mannequin, solids as shapes
+from diception_ros.worlds import mannequin
+from diception_ros.worlds import solids as shapes
 from diception_ros.worlds.camera import Camera
 from diception_ros.worlds.mannequin import hsv
 
@@ -60,13 +61,16 @@ class Scene:
 
 @dataclass
 class Paints:
-    """Collects rows of Scene.paints."""
+    """Collects the rows of Scene.paints, each once."""
 
-    rows: list = field(default_factory=list)
+    rows: dict = field(default_factory=dict)
 
     def __call__(self, colour, texture=0, second=None, scale=8.0, gloss=0.0):
-        self.rows.append((*colour, *(second or colour), texture, scale, gloss))
-        return len(self.rows) - 1
+        row = (*colour, *(second or colour), texture, scale, gloss)
+        return self.rows.setdefault(row, len(self.rows))
+
+    def table(self):
+        return np.array(list(self.rows), np.float32)
 
 
 def level_of(worlds):
@@ -109,7 +113,7 @@ class Draw:
     """One scene being drawn."""
 
     def __init__(self, dice, level):
-        self.dice, self.level = dice, level
+        self.dice, self.level, self.view = dice, level, None
         self.paint = Paints()
         self.parts, self.figures = [], []
         self.categories = {FLOOR: 'floor', WALL: 'wall', CEILING: 'ceiling', SKY: 'sky'}
@@ -127,30 +131,31 @@ class Draw:
         self.categories[number] = category
         return number
 
-    def scene(self):
+    def scene(self, keep=(), people=None, things=(1, 4)):
+        """`keep`: circles (x, y, radius) to leave free; `people`: how many, None: 0 to 2; `things`: at least and at most."""
         dice = self.dice
-        self.view = self.viewpoint()
+        self.view = self.view or self.viewpoint()
         low, high = self.room()
         self.place = Place(low, high)
-        self.place.take(*self.view['position'][:2], 0.7)
+        self.place.taken = [(*self.view['position'][:2], .7), *keep]
         faces = self.surfaces()
-        # people first: they need the most room
-        count = dice.choices((0, 1, 2), (1, 1.35, .65))[0]
-        for _ in range(count):
+        if people is None:
+            people = dice.choices((0, 1, 2), (1, 1.35, .65))[0]
+        for _ in range(people):      # before the things: they need the most room
             self.person()
-        for _ in range(dice.randint(1, 4)):
+        for _ in range(dice.randint(*things)):
             self.random_thing()
         solids = shapes.stack(self.parts) if self.parts else shapes.boxes(
             np.array([[0, 0, -50.0]]), .1, 0, FLOOR, faces[4])
-        return Scene(low, high, False, faces, solids, np.array(self.paint.rows, np.float32), self.categories, self.figures,
+        return Scene(low, high, False, faces, solids, self.paint.table(), self.categories, self.figures,
                      *self.light(low, high), self.view, level=self.level)
 
     # -- where the camera is ------------------------------------------------------------------------
 
     def viewpoint(self):
         dice = self.dice
-        height = self.between((.35, 1.2), (.2, 1.7))
-        pitch = self.between((6, 10), (-5, 15)) + dice.random() ** 1.5 * (height / 1.2) * 10
+        height = self.between((.4, 1.3), (.2, 1.7))
+        pitch = self.between((-1, 8), (-8, 15)) + dice.random() ** 2 * (height / 1.2) * 9
         return {'position': (0.0, 0.0, height), 'yaw': dice.uniform(0, 360), 'pitch': pitch,
                 'roll': self.between((-.9, .9), (-4, 4)), 'field_of_view': self.between((50, 65), (45, 110)),
                 'aspect': dice.choices((4 / 3, 16 / 9, 1.0), (.5, .25, .25))[0]}
