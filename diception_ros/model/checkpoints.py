@@ -313,6 +313,9 @@ def written_beside(folder: Path, needed: int = 0) -> Iterator[Path]:
                              'are free; free some or name another directory')
         beside.mkdir()
         yield beside
+        os.umask(umask := os.umask(0))
+        for file in beside.rglob('*.safetensors'):                # written for their owner alone
+            file.chmod(0o666 & ~umask)
         beside.replace(folder)
     except (OSError, SafetensorError) as error:
         raise ModelError(f'{folder}: cannot be written ({one_line(error)}); nothing was left '

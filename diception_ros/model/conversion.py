@@ -332,6 +332,7 @@ def load_text_encoder(folder: Path, model_class: type, dtype: torch.dtype) -> to
     plain = any(not file.name.startswith('model.fp16') for file in folder.glob('model*.safetensors'))
     if not default:
         raise ModelError(f'{folder}: holds no model*.safetensors; copy it again')
+    transformers.logging.disable_progress_bar()
     try:
         model, info = model_class.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True,
