@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The camera of a world: where it stands, how it projects, and which solids may be in its picture."""
 
-from dataclasses import dataclass
 import math
+from dataclasses import dataclass
 
 import numpy as np
 

@@ -5,8 +5,8 @@ A body's own frame: x forward, y left, z up, origin on the ground below the pelv
 fractions of the body's height.
 """
 
-from dataclasses import dataclass
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -155,7 +155,7 @@ def mannequin(body, pose, position, heading, instance, paint):
     """
     h, w = body.height, body.height * body.build
     turn = Turn(pose)
-    f, l, u = turn.trunk                      # trunk: forward, left, up
+    f, _, u = turn.trunk                      # trunk: forward, left, up
     sf, sl = turn.shoulders                   # forward and left of the shoulder line
 
     pelvis = (0.0, 0.0, 0.0)

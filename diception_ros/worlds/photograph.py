@@ -99,7 +99,7 @@ def _smear(motion, unit):
     reach = int(np.ceil(max(abs(motion[0]), abs(motion[1])) * unit / 2))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     for t in np.linspace(-.5, .5, 4 * reach + 3):
-        kernel[int(round(reach + t * motion[1] * unit)), int(round(reach + t * motion[0] * unit))] += 1
+        kernel[round(reach + t * motion[1] * unit), round(reach + t * motion[0] * unit)] += 1
     return kernel / kernel.sum()
 
 

@@ -5,7 +5,6 @@ import numpy as np
 
 from diception_ros.tasks.truth import Person, Truth
 from diception_ros.worlds import photograph, textures
-
 from diception_ros.worlds.raycast import Placed, cast, surface_normals
 from diception_ros.worlds.scene import CEILING, FLOOR, SKY, WALL
 
