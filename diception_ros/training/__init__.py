@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training the default model, and measuring any model: losses, loop, evaluation."""
