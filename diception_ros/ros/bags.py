@@ -80,6 +80,12 @@ def make(msgtype: str, **fields):
     return types().types[msgtype](**fields)
 
 
+def has_header(msgtype: str) -> bool:
+    """Whether a message of this type begins with a std_msgs/Header."""
+    fields = types().fielddefs[msgtype][1]
+    return bool(fields) and fields[0][0] == 'header'
+
+
 def stamp_of(data: bytes) -> int:
     """Header stamp, nanoseconds, of the CDR bytes of a message that begins with a header."""
     seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
@@ -137,7 +143,7 @@ class BagReader:
             raise BagError(f'{path}: {_reason(error)}') from None
         return reader
 
-    def __enter__(self) -> BagReader:
+    def __enter__(self):
         return self
 
     def __exit__(self, *_) -> None:
@@ -237,12 +243,17 @@ class BagWriter:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._connections: dict[str, object] = {}
 
-    def __enter__(self) -> BagWriter:
+    def __enter__(self):
         self._writer.open()
         return self
 
     def __exit__(self, *raised) -> None:
         self._writer.__exit__(*raised)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics named so far."""
+        return tuple(self._connections)
 
     def add(self, topic: str, msgtype: str, latched: bool = False) -> None:
         """Name a topic and its type; not needed before `write` where `msgtype` is given."""

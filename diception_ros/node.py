@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node `diception`: a managed (lifecycle) node around one model. Wiring only; see ros/."""
+
+import sys
+from concurrent.futures import TimeoutError as NotYet
+
+import rclpy
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import Float64
+from std_srvs.srv import SetBool, Trigger
+
+from diception_ros.ros import parameters
+from diception_ros.ros.clicks import Clicks
+from diception_ros.ros.diagnostics import Health, resident_bytes
+from diception_ros.ros.inputs import Inputs
+from diception_ros.ros.outputs import Outputs
+from diception_ros.ros.perception import Perceiver
+from diception_ros.ros.transforms import Transforms
+from diception_ros.ros.worker import Worker
+
+
+class DiceptionNode(LifecycleNode):
+    """configure = load and warm up; activate = subscribe; deactivate = unsubscribe; cleanup = free."""
+
+    def __init__(self, **options):
+        super().__init__('diception', **options)
+        self.settings = parameters.declare(self)
+        self.active, self.enabled, self.generation = False, True, 0
+        self.health = Health(self.get_logger())
+        self.transforms = Transforms(self)
+        self.clicks = Clicks(self.health.warn, self.transforms)
+        self.inputs = Inputs(self)
+        self.outputs = Outputs(self)
+        self.perceiver = Perceiver(self)
+        self.worker = Worker(self.perceiver.answer, self.frame_failed)
+        self.add_on_set_parameters_callback(self.check_parameters)
+        self.add_post_set_parameters_callback(self.apply_parameters)
+        self.create_service(Trigger, '~/clear_points', self.clear_points)
+        self.create_service(Trigger, '~/undo_point', self.undo_point)
+        self.create_service(SetBool, '~/enable', self.enable)
+        self.latency = self.create_publisher(Float64, '~/debug/latency_ms', 10)
+        self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
+        # Not the node's clock: with use_sim_time and no /clock the reports would stop.
+        self.create_timer(1.0, self.every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    @property
+    def state(self):
+        """The lifecycle state's label."""
+        return self._state_machine.current_state[1]
+
+    @property
+    def point_capacity(self):
+        """How many points the model takes."""
+        pipe = self.perceiver.pipe
+        return 5 if pipe is None else pipe.config['max_points']
+
+    # ---- lifecycle
+
+    def on_configure(self, state):
+        settings = self.settings
+        self.get_logger().info(f"loading model '{settings['model']}' on {settings['device']}")
+        try:
+            self.on_worker(self.perceiver.load, settings)
+            parameters.settings_from(settings, self.perceiver.pipe.tasks)
+        except Exception as error:
+            self.health.error('configure', f'cannot configure: {one_line(error)}')
+            self.on_worker(self.perceiver.free)
+            return TransitionCallbackReturn.FAILURE
+        self.outputs.prepare(settings)
+        self.get_logger().info(f"configured: model '{settings['model']}' on {settings['device']}, tasks "
+                               f'{", ".join(settings["tasks"])}')
+        return super().on_configure(state)
+
+    def on_activate(self, state):
+        queue = self.settings['queue_size'] if not self.settings['drop_frames'] else 1
+        self.worker.frames.set_capacity(queue)
+        self.active = True
+        done = super().on_activate(state)
+        self.inputs.subscribe()
+        return done
+
+    def on_deactivate(self, state):
+        self.active = False
+        self.generation += 1  # what is under way now will not be published
+        self.inputs.unsubscribe()
+        self.worker.frames.clear()
+        self.clicks.clear()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state):
+        self.on_worker(self.perceiver.free)
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state):
+        if self.active:
+            self.on_deactivate(state)
+        self.on_worker(self.perceiver.free)
+        return super().on_shutdown(state)
+
+    def on_worker(self, function, *arguments):
+        """Run a job on the worker's thread and wait for it, but not longer than ROS lives."""
+        future = self.worker.call(function, *arguments)
+        while True:
+            try:
+                return future.result(0.1)
+            except NotYet:
+                if future.done():
+                    raise
+                if not self.context.ok():
+                    raise ExternalShutdownException() from None
+
+    # ---- parameters
+
+    def check_parameters(self, changed):
+        try:
+            for parameter in changed:
+                if parameter.name in parameters.BY_NAME:
+                    parameters.check_state(parameter.name, self.state)
+            self.settings_with(changed)
+        except parameters.ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def apply_parameters(self, changed):
+        self.settings = self.settings_with(changed)
+        self.outputs.prepare(self.settings)
+
+    def settings_with(self, changed):
+        known = {p.name: p.value for p in changed if p.name in parameters.BY_NAME}
+        pipe = self.perceiver.pipe
+        return parameters.settings_from({**self.settings, **known}, pipe and pipe.tasks)
+
+    # ---- frames
+
+    def frame_answered(self, milliseconds):
+        self.health.frame_answered(milliseconds)
+        self.latency.publish(Float64(data=milliseconds['total']))
+
+    def frame_failed(self, error):
+        self.health.count('failed')
+        self.health.error('frame', f'a frame failed: {one_line(error)}')
+
+    def every_second(self):
+        if self.active and not self.worker.alive:
+            self.health.error('worker', 'the worker thread died; it is started again')
+            self.worker.start()
+        self.inputs.check_silence()
+        facts = {'model': self.settings['model'], 'device': self.settings['device'],
+                 'enabled': self.enabled, 'memory of the process MiB': resident_bytes() >> 20}
+        pipe = self.perceiver.pipe
+        if pipe is not None:
+            facts |= {f'memory of {part} MiB': f'{size / 2**20:.1f}'
+                      for part, size in pipe.memory().items()}
+        self.diagnostics.publish(self.health.report(
+            self.get_clock().now().to_msg(), self.get_fully_qualified_name().lstrip('/'), self.state,
+            facts, len(self.worker.frames)))
+
+    # ---- services
+
+    def clear_points(self, request, response):
+        response.success, response.message = True, f'{self.clicks.clear()} points cleared'
+        return response
+
+    def undo_point(self, request, response):
+        response.success = self.clicks.undo()
+        response.message = f'{len(self.clicks)} points left' if response.success else 'there is no point'
+        return response
+
+    def enable(self, request, response):
+        self.enabled = request.data
+        if not self.enabled:
+            self.worker.frames.clear()
+        response.success, response.message = True, 'enabled' if self.enabled else 'disabled'
+        return response
+
+
+def one_line(error):
+    """Return an exception as one line: its own words where it is ours, with its type elsewhere."""
+    text = ' '.join(str(error).split())
+    return text if isinstance(error, ValueError) else f'{type(error).__name__}: {text}'
+
+
+def main():
+    """Run the node until it is told to stop; exit status 2 for bad parameters."""
+    status = 0
+    rclpy.init()
+    try:
+        node = DiceptionNode()
+    except parameters.ParameterError as error:
+        rclpy.logging.get_logger('diception').fatal(str(error))
+        rclpy.try_shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.settings['autostart']:
+            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.worker.stop(1.0)
+        rclpy.try_shutdown()
+    return status
+
+
+if __name__ == '__main__':
+    sys.exit(main())

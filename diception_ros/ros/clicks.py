@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clicked points -> points on the picture, frame after frame.
+
+A clicked pixel is held on its pixel, or followed by tracking; a clicked 3-D point is projected anew
+into every picture, so that it stays where it is in the world. Coordinates in pixels, pixel centres
+at integers, as OpenCV has them.
+"""
+
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class PixelClick:
+    """A clicked pixel and where it is now."""
+
+    x: float
+    y: float
+    fresh: bool = True       # no picture has been seen since the click
+
+
+@dataclass(eq=False)
+class SpaceClick:
+    """A clicked point in space: metres in `frame`; `stamp` is a builtin_interfaces Time."""
+
+    xyz: tuple
+    frame: str
+    stamp: object = None
+
+
+class Clicks:
+    """The points of the segmentation task, oldest first; thread-safe.
+
+    warn(key, text) logs one throttled line. transforms has `matrix(target, source, stamp)` -> float64
+    (4, 4), or raises LookupError with the reason (ros/transforms.py). make_tracker() gives an object
+    with `follow(rgb, points (N, 2)) -> (N, 2)`, NaN for what is lost; None = no tracking.
+    """
+
+    def __init__(self, warn, transforms=None, make_tracker=None):
+        self._warn = warn
+        self._transforms = transforms
+        self._make_tracker = make_tracker
+        self._tracker = None
+        self._lock = threading.Lock()
+        self._clicks = []
+
+    def __len__(self):
+        return len(self._clicks)
+
+    def add_pixel(self, x, y, capacity, on_full):
+        """Add a clicked pixel; return why not, None when it is added."""
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return f'({x}, {y}) is not a pixel'
+        return self._add(PixelClick(float(x), float(y)), capacity, on_full)
+
+    def add_point(self, xyz, frame, stamp, capacity, on_full):
+        """Add a clicked point in space; return why not, None when it is added."""
+        if not all(math.isfinite(v) for v in xyz):
+            return f'({", ".join(map(str, xyz))}) is not a point'
+        return self._add(SpaceClick(tuple(map(float, xyz)), frame, stamp), capacity, on_full)
+
+    def _add(self, click, capacity, on_full):
+        with self._lock:
+            if capacity < 1:
+                return 'the model takes no points'
+            if len(self._clicks) >= capacity and on_full == 'refuse':
+                return (f'{capacity} points are set already: call ~/undo_point or ~/clear_points, or '
+                        'set points.on_full to replace')
+            self._clicks = (self._clicks + [click])[-capacity:]
+        return None
+
+    def undo(self):
+        """Forget the newest point; return whether there was one."""
+        with self._lock:
+            return bool(self._clicks) and self._clicks.pop() is not None
+
+    def clear(self):
+        """Forget all points; return how many there were."""
+        with self._lock:
+            count, self._clicks = len(self._clicks), []
+            self._tracker = None
+        return count
+
+    def on_picture(self, rgb, header, camera, mode):
+        """Return the points on this picture, [(x, y)] in pixels, oldest first.
+
+        rgb: uint8 (H, W, 3). camera: geometry CameraModel of this picture or None. mode: as the
+        parameter points.mode. Called once for every picture, in order, by the worker.
+        """
+        with self._lock:
+            clicks = list(self._clicks)
+        height, width = rgb.shape[:2]
+        self._drop_outside([c for c in clicks if isinstance(c, PixelClick) and c.fresh], width, height)
+        if mode == 'track':
+            self._track([c for c in clicks if isinstance(c, PixelClick)], rgb)
+        points = []
+        with self._lock:
+            clicks = list(self._clicks)
+            if mode == 'once':
+                self._clicks = []
+        for click in clicks:
+            if isinstance(click, PixelClick):
+                points.append((click.x, click.y))
+            else:
+                spot = self._project(click, header, camera, width, height)
+                if spot is not None:
+                    points.append(spot)
+        return [(x, y) for x, y in points if 0 <= x <= width - 1 and 0 <= y <= height - 1]
+
+    def _remove(self, lost):
+        with self._lock:
+            self._clicks = [click for click in self._clicks if click not in lost]
+
+    def _drop_outside(self, fresh, width, height):
+        outside = [c for c in fresh if not (0 <= c.x <= width - 1 and 0 <= c.y <= height - 1)]
+        for click in outside:
+            self._warn('click outside', f'clicked_pixel ({click.x:g}, {click.y:g}) is outside of the '
+                       f'{width}x{height} picture, ignored')
+        self._remove(outside)
+        for click in fresh:
+            click.fresh = False
+
+    def _track(self, clicks, rgb):
+        if self._make_tracker is None or not clicks:
+            return
+        if self._tracker is None:
+            self._tracker = self._make_tracker()
+        moved = self._tracker.follow(rgb, np.array([(c.x, c.y) for c in clicks], np.float32), clicks)
+        lost = []
+        for click, (x, y) in zip(clicks, moved):
+            if math.isfinite(x):
+                click.x, click.y = float(x), float(y)
+            else:
+                lost.append(click)
+                self._warn('click lost', f'the clicked thing at ({click.x:.0f}, {click.y:.0f}) is lost: '
+                           'it left the picture or cannot be followed; click it again')
+        self._remove(lost)
+
+    def _project(self, click, header, camera, width, height):
+        if camera is None:
+            self._warn('click without camera', 'clicked_point is ignored: no camera_info has arrived')
+            return None
+        xyz = np.array([*click.xyz, 1.0])
+        if click.frame != header.frame_id:
+            try:
+                xyz = self._transforms.matrix(header.frame_id, click.frame, header.stamp) @ xyz
+            except LookupError as error:
+                self._warn('click without transform', f'clicked_point is ignored: {error}')
+                return None
+        x, y = camera.project(xyz[None, :3])[0]
+        inside = math.isfinite(x) and 0 <= x <= width - 1 and 0 <= y <= height - 1
+        return (float(x), float(y)) if inside else None

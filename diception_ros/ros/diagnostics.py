@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node knows about itself: rates, latencies by stage, drops, memory, the last error.
+
+`Health` is written by every thread and read once a second by `report`, which makes the message of
+/diagnostics. Levels: ERROR = no frame can be answered, or frames fail; WARN = something that the owner
+should look at (no images, bad images, a full queue); OK = the rest, also an inactive node.
+"""
+
+import collections
+import statistics
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+STAGES = ('wait', 'convert', 'infer', 'decode', 'publish', 'total')
+RECENT = 5.0  # seconds that a warning or an error colours the status after it happened
+
+
+class Health:
+    """Counters, latencies and throttled complaints; thread-safe."""
+
+    def __init__(self, logger, throttle=5.0):
+        self._logger = logger
+        self._throttle = throttle
+        self._lock = threading.Lock()
+        self._said = {}                            # key -> (time of the last line, held back since)
+        self._spoke = {}                           # level -> (time, text) of the latest complaint
+        self.counts = collections.Counter()        # received, answered, dropped, unusable, failed
+        self._seen = collections.Counter()         # counts at the last report
+        self._reported = time.monotonic()
+        self._latencies = collections.deque(maxlen=200)   # (time, {stage: ms})
+        self.last_error = ''
+
+    def count(self, what, number=1):
+        """Add to a counter."""
+        with self._lock:
+            self.counts[what] += number
+
+    def frame_answered(self, milliseconds):
+        """Note the latencies {stage: ms} of a frame."""
+        with self._lock:
+            self.counts['answered'] += 1
+            self._latencies.append((time.monotonic(), milliseconds))
+
+    def warn(self, key, text):
+        """Log a warning, at most one line per `key` every few seconds."""
+        self._complain(DiagnosticStatus.WARN, key, text)
+
+    def error(self, key, text):
+        """Log an error, throttled like `warn`, and remember it as the last one."""
+        self.last_error = text
+        self._complain(DiagnosticStatus.ERROR, key, text)
+
+    def _complain(self, level, key, text):
+        now = time.monotonic()
+        with self._lock:
+            self._spoke[level] = now, text
+            last, held_back = self._said.get(key, (-self._throttle, 0))
+            if now - last < self._throttle:
+                self._said[key] = last, held_back + 1
+                return
+            self._said[key] = now, 0
+        if held_back:
+            text += f' ({held_back} more like it)'
+        # Two calls on two lines: rclpy ties a severity to the line that logs.
+        if level == DiagnosticStatus.ERROR:
+            self._logger.error(text)
+        else:
+            self._logger.warning(text)
+
+    def report(self, stamp, name, state, facts, waiting=0):
+        """Make the DiagnosticArray of the time since the last report.
+
+        facts: {key: value} to append (model, device, memory). state: lifecycle state's label.
+        """
+        now = time.monotonic()
+        with self._lock:
+            seconds = max(now - self._reported, 1e-3)
+            rates = {key: (self.counts[key] - self._seen[key]) / seconds
+                     for key in ('received', 'answered', 'dropped')}
+            self._seen, self._reported = self.counts.copy(), now
+            recent = [stages for moment, stages in self._latencies if now - moment < RECENT]
+            counts, spoke = dict(self.counts), dict(self._spoke)
+        level, message = DiagnosticStatus.OK, f'{state}, {rates["answered"]:.1f} frames/s'
+        for severity in (DiagnosticStatus.ERROR, DiagnosticStatus.WARN):
+            moment, text = spoke.get(severity, (-RECENT, ''))
+            if now - moment < RECENT:
+                level, message = severity, text
+                break
+        values = {'state': state, 'frames in per second': f'{rates["received"]:.2f}',
+                  'frames out per second': f'{rates["answered"]:.2f}',
+                  'drops per second': f'{rates["dropped"]:.2f}'}
+        for stage in STAGES:
+            spent = [stages[stage] for stages in recent if stage in stages]
+            if spent:
+                values[f'latency {stage} median ms'] = f'{statistics.median(spent):.1f}'
+                values[f'latency {stage} max ms'] = f'{max(spent):.1f}'
+        for key in ('received', 'answered', 'dropped', 'unusable', 'failed'):
+            values[f'frames {key}'] = counts.get(key, 0)
+        values['frames waiting'] = waiting
+        values['last error'] = self.last_error or 'none'
+        values.update(facts)
+        status = DiagnosticStatus(
+            level=level, name=name, message=message, hardware_id=str(facts.get('device', '')),
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = stamp
+        return message
+
+
+def resident_bytes():
+    """Return the memory of this process, bytes; 0 where the system does not tell."""
+    try:
+        with open('/proc/self/statm') as file:
+            return int(file.read().split()[1]) * 4096
+    except OSError:
+        return 0

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hand-over of frames from the executor to the worker: newest wins, or a bounded queue."""
+
+import collections
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Frame:
+    """One image on its way: the message and what was known when it arrived."""
+
+    message: Any            # sensor_msgs Image or CompressedImage
+    arrived: float          # time.monotonic(), seconds: latencies only, never compared with stamps
+    generation: int = 0     # of the node's activation: what began before a deactivate is not published
+
+
+class FrameBuffer:
+    """Frames waiting for the worker, in order of arrival; thread-safe.
+
+    With `capacity` 1 the newest frame wins: it replaces the one that waits, which is counted in
+    `dropped`. With more, frames queue, and only what exceeds the capacity is dropped, oldest first.
+    """
+
+    def __init__(self, capacity=1):
+        self.dropped = 0
+        self._lock = threading.Lock()
+        self._frames = collections.deque()
+        self._capacity = capacity
+
+    def set_capacity(self, capacity):
+        """Change how many frames may wait; what no longer fits is dropped, oldest first."""
+        with self._lock:
+            self._capacity = capacity
+            self._trim()
+
+    def put(self, frame):
+        """Add the newest frame; return how many were dropped for it."""
+        with self._lock:
+            self._frames.append(frame)
+            return self._trim()
+
+    def take(self):
+        """Return the oldest waiting frame, None when there is none."""
+        with self._lock:
+            return self._frames.popleft() if self._frames else None
+
+    def clear(self):
+        """Forget what waits; it is not counted as dropped."""
+        with self._lock:
+            self._frames.clear()
+
+    def __len__(self):
+        return len(self._frames)
+
+    def _trim(self):
+        excess = max(0, len(self._frames) - self._capacity)
+        for _ in range(excess):
+            self._frames.popleft()
+        self.dropped += excess
+        return excess

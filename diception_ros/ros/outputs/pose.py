@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pose: people and their 17 COCO joints, in pixels and, where metres are known, in space."""
+
+import math
+
+import numpy as np
+from geometry_msgs.msg import Point
+from sensor_msgs.msg import Image, RegionOfInterest
+
+from diception_ros.msg import Keypoint, PoseKeypoints, PoseKeypointsArray
+from diception_ros.ros.images import from_array
+from diception_ros.tasks.pose import draw_skeletons
+
+NOWHERE = math.nan
+
+
+class Pose:
+    """Publishes poses (PoseKeypointsArray, empty where nobody is) and poses/color (rgb8)."""
+
+    def __init__(self, advertise):
+        self.poses = advertise(PoseKeypointsArray, 'poses')
+        self.color = advertise(Image, 'poses/color')
+
+    def tasks(self, settings):
+        return {'pose'} if self.poses.wanted or self.color.wanted else set()
+
+    def publish(self, answer):
+        people = answer.perception.poses
+        if people is None:
+            return
+        if self.poses.wanted:
+            self.poses.publish(PoseKeypointsArray(
+                header=answer.header, people=[person(one, answer) for one in people]))
+        if self.color.wanted:
+            drawn = draw_skeletons([one.keypoints for one in people], answer.rgb.shape[:2])
+            picture = np.rint(drawn * 255).clip(0, 255).astype(np.uint8)
+            self.color.publish(from_array(picture, 'rgb8', answer.header))
+
+
+def person(found, answer):
+    """Make the message of one person."""
+    height, width = answer.rgb.shape[:2]
+    places = answer.joints_in_space(found.keypoints)
+    keypoints = [
+        Keypoint(x=float(x), y=float(y), score=float(score), visible=bool(score > 0),
+                 position=Point(x=float(place[0]), y=float(place[1]), z=float(place[2])))
+        for (x, y, score), place in zip(found.keypoints, places)]
+    known = found.keypoints[found.keypoints[:, 2] > 0, :2]
+    box = RegionOfInterest()
+    if len(known):
+        left, top = np.floor(known.min(axis=0).clip(0, (width - 1, height - 1))).astype(int)
+        right, bottom = np.ceil(known.max(axis=0).clip(0, (width - 1, height - 1))).astype(int)
+        box = RegionOfInterest(x_offset=int(left), y_offset=int(top),
+                               width=int(right - left) + 1, height=int(bottom - top) + 1)
+    return PoseKeypoints(keypoints=keypoints, types_known=bool(found.types_known),
+                         left_right_ambiguous=bool(found.left_right_ambiguous),
+                         score=float(found.score), label=int(found.label), bounding_box=box)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic segmentation: one label image of all categories asked for, and what its labels mean."""
+
+import numpy as np
+from sensor_msgs.msg import Image
+
+from diception_ros.msg import LabelInfo
+from diception_ros.ros.images import from_array
+from diception_ros.ros.outputs import colors
+
+
+class Semantic:
+    """Publishes semantic/labels (mono8, 0 = none), semantic/label_info (latched), semantic/color.
+
+    Labels count from 1 in the order of the parameter `tasks`; where categories overlap, the one that
+    the model painted brighter wins.
+    """
+
+    def __init__(self, advertise):
+        self.labels = advertise(Image, 'semantic/labels')
+        self.info = advertise(LabelInfo, 'semantic/label_info', latched=True)
+        self.color = advertise(Image, 'semantic/color')
+        self.announced = None
+
+    def tasks(self, settings):
+        if not (self.labels.wanted or self.color.wanted):
+            return set()
+        return {task for task in settings['tasks'] if task.startswith('semantic:')}
+
+    def publish(self, answer):
+        categories = [task.partition(':')[2] for task in answer.settings['tasks']
+                      if task.startswith('semantic:')]
+        if categories and categories != self.announced:
+            self.info.publish(LabelInfo(header=answer.header, names=categories,
+                                        class_ids=range(1, len(categories) + 1)))
+            self.announced = categories
+        found = answer.perception.semantic
+        if not found or not (self.labels.wanted or self.color.wanted):
+            return
+        labels = label_image(answer.perception, categories)
+        if self.labels.wanted:
+            self.labels.publish(from_array(labels, 'mono8', answer.header))
+        if self.color.wanted:
+            self.color.publish(from_array(colors.labels(labels), 'rgb8', answer.header))
+
+
+def label_image(perception, categories):
+    """Return the label image uint8 (H, W): 1 + the index in `categories`, 0 where none is."""
+    first = next(iter(perception.semantic.values()))
+    labels = np.zeros(first.shape, np.uint8)
+    best = np.zeros(first.shape, np.float32)
+    for label, category in enumerate(categories, 1):
+        mask = perception.semantic.get(category)
+        if mask is None:
+            continue
+        strength = perception.pictures[f'semantic:{category}'].max(axis=2)
+        wins = mask & (strength > best)
+        labels[wins] = label
+        best[wins] = strength[wins]
+    return labels

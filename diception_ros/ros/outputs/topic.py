@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One topic that the node publishes: reliable, overridable, silent while the node is inactive."""
+
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+
+OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
+               QoSPolicyKind.DURABILITY)
+
+
+class Topic:
+    """A lifecycle publisher that knows whether anybody wants its messages."""
+
+    def __init__(self, node, message_type, name, latched=False):
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        # Depth 1: a slow consumer gets the newest result, not a history of old ones.
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+        self._node = node
+        self._publisher = node.create_lifecycle_publisher(
+            message_type, name, qos, qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=self._incompatible))
+        if node.active:
+            self._publisher.on_activate(None)
+
+    @property
+    def wanted(self):
+        """Whether to make messages for this topic: somebody listens, or the node is not lazy."""
+        if not self._publisher.is_activated:
+            return False
+        return not self._node.settings['lazy'] or self._publisher.get_subscription_count() > 0
+
+    def publish(self, message):
+        """Publish, unless the node is inactive."""
+        self._publisher.publish(message)
+
+    def _incompatible(self, event):
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        name = self._publisher.topic_name
+        self._node.health.warn(
+            f'qos {name}', f'a subscriber of {name} asks for another {policy} than offered and gets '
+            f'nothing: change its QoS, or set the parameter qos_overrides.{name}.publisher.'
+            f'{policy.split("_QOS")[0].lower()}')

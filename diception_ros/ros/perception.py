@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story of one frame: message -> picture -> model -> results -> messages, on the worker's thread."""
+
+import gc
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from diception_ros.geometry.scale import fit_near_far, fit_reference
+from diception_ros.ros import images
+from diception_ros.ros.parameters import steps_and_guidance
+
+
+@dataclass
+class Answer:
+    """What is known about one frame, for the outputs; pictures are (H, W, ...) of the camera."""
+
+    header: Any           # std_msgs Header of the image, unchanged
+    rgb: np.ndarray       # uint8 (H, W, 3)
+    perception: Any       # model.Perception; None in a field = not asked for
+    settings: dict        # the parameters of this frame
+    points: list          # [(x, y)] in pixels, of the segmentation
+    camera: Any           # geometry CameraModel of this picture, None while unknown
+    camera_info: Any      # CameraInfo with this frame's header, None while unknown
+    reference: Any        # float32 (h, w) metres, NaN unknown; None where there is none
+    health: Any
+
+    @cached_property
+    def metric_depth(self):
+        """float32 (H, W) metres along Z, NaN where unknown; None while no scale is known."""
+        scale = self._scale()
+        if scale is None:
+            return None
+        if not scale.ok:
+            self.health.warn('scale', f'no metres: {scale.reason}')
+        metres = scale.depth(self.perception.depth)
+        if self.settings['depth.scale'] == 'reference' and self.settings['depth.keep_reference']:
+            known = np.isfinite(self.reference)
+            if self.reference.shape == metres.shape:
+                metres[known] = self.reference[known]
+        return metres
+
+    def _scale(self):
+        mode = self.settings['depth.scale']
+        if mode == 'none' or self.perception.depth is None:
+            return None
+        if mode == 'near_far':
+            return fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
+        if mode == 'reference':
+            if self.reference is None:
+                self.health.warn('scale', 'no metres: no reference_depth has a stamp within '
+                                 'depth.reference_tolerance of the image; publish one, or set '
+                                 'depth.scale to ground_plane or near_far')
+                return None
+            return fit_reference(self.perception.depth, self.reference)
+        return None
+
+    def joints_in_space(self, keypoints):
+        """Return float (17, 3) metres in the optical frame for keypoints (17, 3) in pixels; NaN unknown."""
+        places = np.full((len(keypoints), 3), np.nan)
+        metres = self.__dict__.get('metric_depth')  # only where somebody has asked for metres already
+        if metres is None or self.camera is None:
+            return places
+        known = np.isfinite(keypoints[:, :2]).all(1) & (keypoints[:, 2] > 0)
+        columns, rows = np.rint(keypoints[known, :2]).astype(int).T
+        inside = (0 <= columns) & (columns < metres.shape[1]) & (0 <= rows) & (rows < metres.shape[0])
+        known[known] = inside
+        z = metres[rows[inside], columns[inside]][:, None]
+        places[known] = np.hstack([self.camera.unproject(keypoints[known, :2]) * z, z])
+        return places
+
+
+class Perceiver:
+    """Answers frames with the model; everything but the constructor runs on the worker's thread.
+
+    node gives settings, health, clicks, inputs, outputs and generation (see node.py).
+    """
+
+    def __init__(self, node):
+        self._node = node
+        self.pipe = None
+
+    def load(self, settings):
+        """Load the model and warm it up; raises ModelError or another ValueError, one line."""
+        from diception_ros.model import DiceptionPipeline  # imports torch, which takes seconds
+        self.free()
+        quantize = settings['quantize']
+        pipe = DiceptionPipeline.from_pretrained(
+            settings['model'], device=settings['device'], dtype=settings['dtype'],
+            compile=settings['compile'], quantize=None if quantize == 'none' else quantize,
+            decoding=settings['decoding'])
+        pipe.warm_up([task for task in settings['tasks'] if task in pipe.tasks])
+        self.pipe = pipe
+
+    def free(self):
+        """Let go of the model and its memory."""
+        pipe, self.pipe = self.pipe, None
+        if pipe is not None:
+            pipe.close()
+        del pipe
+        gc.collect()
+
+    def answer(self, frame):
+        """Answer one frame: all results of it, or an exception."""
+        node, message = self._node, frame.message
+        settings = node.settings
+
+        # 1. What does anybody want to know? Nothing: the frame costs nothing
+        wanted = node.outputs.tasks(settings)
+        tasks = [task for task in settings['tasks'] if task in wanted]
+        node.outputs.mention_tasks_that_are_off(wanted, settings)
+        if not node.outputs.wanted() or frame.generation != node.generation or self.pipe is None:
+            return
+        clock = _Stages(frame.arrived)
+
+        # 2. Message to picture
+        try:
+            rgb = images.to_rgb(message)                                   # uint8 (H, W, 3)
+        except images.ImageError as error:
+            node.inputs.refuse_image(error)
+            return
+        height, width = rgb.shape[:2]
+        camera, camera_info = node.inputs.camera_for(message.header, width, height, settings)
+        points = node.clicks.on_picture(rgb, message.header, camera, settings['points.mode'])
+        if not points:
+            tasks = [task for task in tasks if task != 'segmentation']
+        clock.mark('convert')
+
+        # 3. The model
+        stages = {}
+        if tasks:
+            steps, guidance = steps_and_guidance(settings, tasks)
+            perception = self.pipe(
+                rgb, tasks, [(_normalised(x, width), _normalised(y, height)) for x, y in points],
+                num_inference_steps=steps or None, guidance_scale=guidance or None,
+                seed=settings['seed'], timings=stages)
+        else:
+            from diception_ros.model import Perception
+            perception = Perception()
+        clock.mark('infer')
+        clock.move('infer', 'decode', stages.get('decode_results', 0.0))
+
+        # 4. Results to messages, unless the node was deactivated meanwhile
+        if frame.generation != node.generation:
+            return
+        node.outputs.publish(Answer(
+            message.header, rgb, perception, settings, points, camera, camera_info,
+            node.inputs.reference_for(message.header, settings), node.health))
+        clock.mark('publish')
+        node.frame_answered(clock.finish())
+
+
+def _normalised(pixel, size):
+    """Return a pixel coordinate as a fraction of the picture: its first pixel's left edge is 0."""
+    return min(max((pixel + 0.5) / size, 0.0), 1.0)
+
+
+class _Stages:
+    """Milliseconds by stage, the first of which is the wait since `arrived`."""
+
+    def __init__(self, arrived):
+        self._arrived = arrived
+        self._last = time.monotonic()
+        self.spent = {'wait': 1e3 * (self._last - arrived)}
+
+    def mark(self, stage):
+        now = time.monotonic()
+        self.spent[stage] = 1e3 * (now - self._last)
+        self._last = now
+
+    def move(self, source, target, milliseconds):
+        self.spent[source] -= milliseconds
+        self.spent[target] = milliseconds
+
+    def finish(self):
+        self.spent['total'] = 1e3 * (self._last - self._arrived)
+        return self.spent

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TF, imported when the first transform is asked for: most robots' graphs have it, pip has not."""
+
+import numpy as np
+
+
+class Transforms:
+    """Transforms between frames by tf2_ros; `listen` on the executor's thread, `matrix` on any."""
+
+    PATIENCE = 0.1  # seconds that a picture waits for the transform of its own stamp
+
+    def __init__(self, node):
+        self._node = node
+        self._buffer = None
+        self._problem = 'no transform has been asked for'
+
+    def listen(self):
+        """Begin to collect transforms, unless that was done; return why it is impossible, or None."""
+        if self._buffer is not None:
+            return None
+        try:
+            from tf2_ros import Buffer, TransformListener
+        except ImportError as error:
+            self._problem = (f'tf2_ros is not installed ({error}): install ros-$ROS_DISTRO-tf2-ros-py, or '
+                             "click in the camera's own frame")
+            return self._problem
+        self._buffer = Buffer(node=self._node)
+        self._listener = TransformListener(self._buffer, self._node)
+        return None
+
+    def matrix(self, target, source, stamp):
+        """Return target_from_source at `stamp`, float64 (4, 4); LookupError with the reason if unknown."""
+        if self._buffer is None:
+            raise LookupError(f"it is in frame '{source}', the camera in '{target}': {self._problem}")
+        from rclpy.duration import Duration
+        from rclpy.time import Time
+        import tf2_ros
+        try:
+            found = self._buffer.lookup_transform(target, source, Time.from_msg(stamp),
+                                                  Duration(seconds=self.PATIENCE)).transform
+        except tf2_ros.TransformException as error:
+            raise LookupError(f"no transform from '{source}' to '{target}' at the image's stamp: "
+                              f'{" ".join(str(error).split())}') from None
+        return matrix_of(found.translation, found.rotation)
+
+
+def matrix_of(translation, rotation):
+    """Return float64 (4, 4) of a geometry_msgs Vector3 and Quaternion."""
+    x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]]
+    matrix[:3, 3] = translation.x, translation.y, translation.z
+    return matrix
