@@ -204,21 +204,21 @@ def mannequin(body, pose, position, heading, instance, paint):
     waist = _along(pelvis, u, .085 * h)
     low = _along(pelvis, u, .015 * h)
     cones = [      # start, end, radii, the wide side, depth over width, paint
-        (waist, chest, .072 * w, .083 * w, sl, .72, shirt),
-        (low, waist, .073 * w, .071 * w, side, .80, trousers),
-        (_along(waist, u, -.03 * h), waist, .076 * w, .074 * w, sl, .77, shirt),
-        (_along(shoulder[1], sl, .012 * h), _along(shoulder[0], sl, -.012 * h), .037 * w, .037 * w, sf, 1.15, shirt),
+        (waist, chest, .075 * w, .085 * w, sl, .76, shirt),
+        (low, waist, .080 * w, .066 * w, side, .80, trousers),
+        (_along(waist, u, -.025 * h), waist, .080 * w, .075 * w, sl, .80, shirt),
+        (_along(shoulder[1], sl, .012 * h), _along(shoulder[0], sl, -.012 * h), .040 * w, .040 * w, sf, 1.15, shirt),
         (_along(chest, u, .02 * h), _along(neck, u, -.01 * h), .075 * w, .036 * w, sl, .66, shirt),
-        (_along(neck, u, -.02 * h), _along(throat, hu, .03 * h), .031 * h, .029 * h, hl, 1.0, skin),
+        (_along(neck, u, -.02 * h), _along(throat, hu, .03 * h), .034 * h, .032 * h, hl, 1.0, skin),
     ]
     for i in range(2):
         cones += [
-            (shoulder[i], elbow[i], .032 * w, .024 * w, sf, 1.0, shirt),
-            (elbow[i], wrist[i], .0245 * w, .0165 * w, sf, .95, sleeve),
-            (wrist[i], hand[i], .017 * h, .018 * h, hf, .65, skin),
-            (hip[i], knee[i], .052 * w, .036 * w, side, 1.0, trousers),
-            (knee[i], ankle[i], .0365 * w, .023 * w, side, 1.05, leg),
-            (heel[i], toe[i], .024 * h, .020 * h, side, .95, shoes),
+            (shoulder[i], elbow[i], .037 * w, .028 * w, sf, 1.0, shirt),
+            (elbow[i], wrist[i], .0285 * w, .0195 * w, sf, .95, sleeve),
+            (wrist[i], hand[i], .019 * h, .021 * h, hf, .62, skin),
+            (hip[i], knee[i], .060 * w, .041 * w, side, 1.0, trousers),
+            (knee[i], ankle[i], .0415 * w, .027 * w, side, 1.05, leg),
+            (heel[i], toe[i], .031 * h, .026 * h, side, .72, shoes),
         ]
     if body.skirt:
         hem = tuple((knee[0][k] + knee[1][k]) / 2 for k in range(3))

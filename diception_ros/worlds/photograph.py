@@ -42,7 +42,7 @@ def random_photo(dice, level):
         motion = (length * np.cos(angle), length * np.sin(angle) * .5)
     warm = dice.gauss(0, .05 + .05 * level)
     return Photo(
-        key=dice.uniform(.36 - .14 * level, .56 + .12 * level), gamma=dice.uniform(2.0, 2.4),
+        key=dice.uniform(.4 - .16 * level, .6 + .1 * level), gamma=dice.uniform(2.0, 2.4),
         balance=(1 + warm, 1.0, 1 - warm), saturation=dice.uniform(.8 - .3 * level, 1.2 + .1 * level),
         contrast=dice.uniform(.92 - .12 * level, 1.1 + .1 * level),
         blur=dice.uniform(.35, .6 + .5 * level * dice.random()), motion=motion,
