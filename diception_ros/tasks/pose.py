@@ -7,11 +7,14 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from diception_ros.tasks import typed_joints
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean
-from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS
+from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS, hue_color
 
 _SHIFT = 4   # cv2 draws at 1/16 of a pixel
+# Of the published picture: dim, and without reds, which are the discs'.
+_LIMB_COLORS = 0.6 * hue_color(1 / 6 + 2 / 3 * np.arange(len(LIMBS)) / len(LIMBS))
 
 
 @dataclass
@@ -43,7 +46,7 @@ def draw_skeletons(people, shape, typed=True):
         fixed = np.rint(np.clip(keypoints[:, :2], -4096, 8192) * 2 ** _SHIFT)
         for number, (a, b) in enumerate(LIMBS):
             if keypoints[a, 2] > 0 and keypoints[b, 2] > 0:
-                color = (LIMB_GREY,) * 3 if typed else _hue(number / len(LIMBS))
+                color = (LIMB_GREY,) * 3 if typed else _LIMB_COLORS[number].tolist()
                 cv2.line(picture, fixed[a].astype(int).tolist(), fixed[b].astype(int).tolist(), color,
                          max(2, round(1.2 * radius)), cv2.LINE_AA, _SHIFT)
         centres.append(spots)
@@ -52,13 +55,6 @@ def draw_skeletons(people, shape, typed=True):
     if centres:
         _draw_discs(picture, np.concatenate(centres), np.concatenate(radii), np.concatenate(colors))
     return picture
-
-
-def _hue(turn):
-    """A dim colour of the wheel without reds, which are the discs'."""
-    angle = 60 + 240 * turn
-    rgb = np.clip(np.abs((angle / 60 + np.array((0, 4, 2))) % 6 - 3) - 1, 0, 1)
-    return tuple(float(value) for value in 0.6 * rgb)
 
 
 def _draw_discs(picture, centres, radii, colors):
@@ -118,7 +114,8 @@ class Pose:
 
     def decode(self, picture):
         picture = clean(picture)
-        return _decode_simply(picture) if self.typed else []
+        return [PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
+                for keypoints in typed_joints.people(picture)] if self.typed else []
 
     def score(self, result, truth):
         """PCK@0.1: visible joints no farther from the truth than 0.1 of their person's box.
@@ -152,20 +149,3 @@ class Pose:
             if len(seen):
                 keypoints[joint] = (*seen.mean(axis=0), 1)
         return [PersonPose(keypoints)] if len(everyone) else []
-
-
-def _decode_simply(picture):
-    """One person: for every joint the mean of the pixels of its colour."""
-    bright = picture.max(axis=2)
-    chroma = picture / np.maximum(bright, 1e-3)[..., None]
-    keypoints = np.full((17, 3), np.nan, np.float32)
-    keypoints[:, 2] = 0
-    for joint, color in enumerate(JOINT_COLORS):
-        weight = bright * (bright > 0.35) * (np.abs(chroma - color).max(axis=2) < 0.25)
-        if weight.sum() > 2:
-            rows, columns = np.nonzero(weight)
-            values = weight[rows, columns]
-            keypoints[joint] = (np.average(columns, weights=values), np.average(rows, weights=values),
-                                values.max())
-    found = keypoints[:, 2] > 0
-    return [PersonPose(keypoints, score=float(keypoints[found, 2].mean()))] if found.any() else []

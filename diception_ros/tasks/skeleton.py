@@ -11,21 +11,24 @@ JOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_should
 LIMBS = ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (7, 9),
          (6, 8), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6))
 
+# The length of each limb of LIMBS as a fraction of a standing adult's height.
+LIMB_LENGTHS = np.array((0.24, 0.245, 0.24, 0.245, 0.11, 0.30, 0.30, 0.195, 0.17, 0.145, 0.17, 0.145, 0.04,
+                         0.03, 0.03, 0.06, 0.06, 0.15, 0.15))
+
 # Joint after mirroring the picture.
 MIRROR = np.array((0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15))
 
-# 17 of the 18 colours other than white whose brightest channel is 1 and whose others are 0, 1/2 or 1:
-# a colour divided by its brightest channel still says which joint it is, however dim a model paints
-# it, and grey (the limbs) stays apart. Left and right of a pair, and neighbours, are far apart.
-JOINT_COLORS = np.array((
-    (1, 1, 0),                      # nose
-    (0, 1, 1), (1, 0, 1),           # eyes
-    (0, 0.5, 1), (1, 0.5, 0.5),     # ears
-    (0, 1, 0), (1, 0, 0.5),         # shoulders
-    (0.5, 0.5, 1), (1, 0.5, 0),     # elbows
-    (0, 0, 1), (1, 0, 0),           # wrists
-    (0.5, 1, 0.5), (1, 0.5, 1),     # hips
-    (0, 1, 0.5), (0.5, 0, 1),       # knees
-    (0.5, 1, 1), (0.5, 1, 0),       # ankles
-), np.float32)
+# 17 pure hues, evenly round the wheel: a hue survives dimming (black) and mixing with the grey limbs,
+# so a blurred disc still says which joint it is. Left and right of a pair are 106 degrees apart;
+# neighbours on the wheel are joints of different parts of the body.
+JOINT_HUES = np.arange(17) * 5 % 17 / 17   # in turns, 0 = red
+
+
+def hue_color(turn):
+    """The purest colour float32 (..., 3) in [0, 1] of a hue in turns."""
+    steps = 6 * np.asarray(turn)[..., None] + np.array((0, 4, 2))
+    return np.clip(np.abs(steps % 6 - 3) - 1, 0, 1).astype(np.float32)
+
+
+JOINT_COLORS = hue_color(JOINT_HUES)
 LIMB_GREY = 0.3

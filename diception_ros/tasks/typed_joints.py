@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People from a skeleton picture whose joints are discs in a colour of their own on grey limbs.
+
+Every pixel votes for the joint whose colour its own is a dim version of; blobs of one joint's pixels are
+candidates; candidates are joined to people along limbs.
+"""
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from diception_ros.tasks.skeleton import JOINT_HUES, LIMB_LENGTHS, LIMBS
+
+_DARK = 0.10        # brightness below which a pixel says nothing
+# Which joint has the hue k / 17.
+_JOINT_OF_STEP = np.argsort(JOINT_HUES).astype(np.uint8)
+
+
+def candidates(picture):
+    """Blobs that may be joints, float32 (K, 6): joint, x, y, score, weight, radius of the blob in pixels.
+
+    picture: float32 (H, W, 3) in [0, 1]. The score in [0, 1] is the blob's brightness times how purely
+    it has the joint's colour.
+    """
+    bright = picture.max(axis=2)
+    lit = cv2.findNonZero((bright > _DARK).astype(np.uint8))
+    if lit is None:
+        return np.zeros((0, 6), np.float32)
+    left, top, width, height = cv2.boundingRect(lit)
+    picture = picture[top:top + height, left:left + width]
+    bright = bright[top:top + height, left:left + width]
+    # 1. Which joint's hue each pixel has, and how much of it: 17 is grey (limbs) and dark.
+    hue, colorful, _ = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    weights = bright * colorful
+    kinds = _JOINT_OF_STEP[np.rint(hue * (17 / 360)).astype(np.uint8) % 17]
+    kinds[weights < _DARK] = 17
+    present = np.flatnonzero(np.bincount(kinds.ravel(), minlength=18)[:17])
+    # 2. Blobs of each joint.
+    found = []
+    for joint in present:
+        count, blobs, stats, _ = cv2.connectedComponentsWithStats((kinds == joint).astype(np.uint8), connectivity=8)
+        for blob in range(1, count):
+            x, y, w, h, area = stats[blob]
+            window = np.s_[y:y + h, x:x + w]
+            mine = np.where(blobs[window] == blob, weights[window], 0)
+            weight = float(mine.sum())
+            if weight <= 0:
+                continue
+            found.append((joint, left + x + (mine.sum(axis=0) @ np.arange(w)) / weight,
+                          top + y + (mine.sum(axis=1) @ np.arange(h)) / weight,
+                          float(np.partition(mine.ravel(), -max(1, area // 4))[-max(1, area // 4):].mean()),
+                          weight, np.sqrt(area / np.pi)))
+    return np.array(found, np.float32).reshape(-1, 6)
+
+
+def people(picture):
+    """Keypoints float32 (K, 17, 3) of the K people of a picture: x, y, score; NaN, NaN, 0 if missing."""
+    found = candidates(picture)
+    # A speck of a joint's colour beside a blob of the same joint is its blurred edge.
+    if len(found):
+        near = np.linalg.norm(found[:, None, 1:3] - found[None, :, 1:3], axis=2)
+        reach = 3 * np.maximum(found[:, 5], 2)
+        echo = ((found[:, None, 0] == found[None, :, 0]) & (near < reach[None]) &
+                (found[:, None, 4] < 0.3 * found[None, :, 4])).any(axis=1)
+        found = found[~echo]
+    groups = _grouped(found, picture)
+    result = np.full((len(groups), 17, 3), np.nan, np.float32)
+    result[..., 2] = 0
+    for person, members in zip(result, groups, strict=True):
+        for member in members:
+            person[int(found[member, 0])] = found[member, 1:4]
+    return result
+
+
+def _grouped(found, picture):
+    """Lists of candidates' numbers, one list a person: joined along limbs, the least stretched first."""
+    owner = list(range(len(found)))
+    members = [[number] for number in owner]
+    kinds = [{int(joint)} for joint in found[:, 0]]
+    size = [0.0] * len(found)
+    edges = []
+    for (a, b), length in zip(LIMBS, LIMB_LENGTHS, strict=True):
+        first, second = np.flatnonzero(found[:, 0] == a), np.flatnonzero(found[:, 0] == b)
+        if not (first.size and second.size):
+            continue
+        starts, ends = found[first, 1:3][:, None], found[second, 1:3][None]
+        height = np.linalg.norm(starts - ends, axis=2) / length
+        bare = 1 - _coverage(starts, ends, picture)
+        # The implied height of the person, longer where the way between is not a limb.
+        cost = (height + 10) * (1 + 3 * bare)
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if bare[i, j] < 0.5:
+                edges.append((cost[i, j], height[i, j], int(first[i]), int(second[j])))
+    for cost, height, i, j in sorted(edges):
+        a, b = owner[i], owner[j]
+        if a == b or kinds[a] & kinds[b]:
+            continue
+        typical = max(size[a], size[b])
+        if min(len(members[a]), len(members[b])) > 2 and height > 2.5 * typical:
+            continue
+        size[a] = max(typical, height)
+        members[a] += members[b]
+        kinds[a] |= kinds[b]
+        for member in members[b]:
+            owner[member] = a
+        members[b] = []
+    return _gathered([group for group in members if group], found)
+
+
+def _coverage(starts, ends, picture):
+    """Share of the way between points that is painted, (N, M)."""
+    height, width = picture.shape[:2]
+    bright = cv2.dilate(picture.max(axis=2), np.ones((3, 3), np.uint8))
+    share = np.linspace(0.1, 0.9, 9)[:, None, None, None]
+    way = np.rint(starts + share * (ends - starts)).astype(int)
+    x, y = np.clip(way[..., 0], 0, width - 1), np.clip(way[..., 1], 0, height - 1)
+    return (bright[y, x] > _DARK).mean(axis=0)
+
+
+def _gathered(groups, found):
+    """Joins fragments to the person that lacks their joints and is nearest; drops lonely weak specks."""
+    groups = sorted(groups, key=lambda group: -found[group, 4].sum())
+    kept = []
+    for group in groups:
+        kinds, spots = set(found[group, 0]), found[group, 1:3]
+        best, where = np.inf, None
+        for other in kept:
+            theirs = found[other, 1:3]
+            if len(other) < 2 or kinds & set(found[other, 0]):
+                continue
+            extent = max(np.ptp(theirs, axis=0).max(), 1)
+            gap = np.linalg.norm(theirs[:, None] - spots[None], axis=2).min() / extent
+            if gap < best:
+                best, where = gap, other
+        if where is not None and best < 0.35:
+            where += group
+        elif len(group) > 2 or found[group, 3].max() > 0.4:
+            kept.append(list(group))
+    return kept
