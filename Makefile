@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo    sets everything up, then plays a recorded camera through the real node
+# make test    ruff and the whole test suite, as CI runs them
+# make venv    only the virtual environment; ROS_DISTRO=jazzy takes that distribution's wheels
+# make clean   removes what was built, but keeps the environments (.venv*)
+
+PYTHON ?= python3
+# From the command line only: a shell with ROS 2 sourced has it set, and the environment made here
+# stands on its own wheels.
+ROS_DISTRO = kilted
+VENV = $(if $(filter kilted,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
+export ROS_DISTRO
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME RMW_IMPLEMENTATION
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
+ifdef AMENT_PREFIX_PATH
+unexport LD_LIBRARY_PATH
+endif
+# The newest output of the environment, and what it is made of. Python code is used in place.
+STAMP = $(VENV)/.complete
+SOURCES = setup.py constraints.txt CMakeLists.txt package.xml diception_ros/__init__.py \
+	$(wildcard msg/* resource/* launch/* config/*)
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: demo test venv clean
+.DELETE_ON_ERROR:
+
+demo: venv
+	$(VENV)/bin/diception demo $(ARGS)
+
+test: venv
+	$(VENV)/bin/ruff check --config .ci/ruff.toml .
+	$(VENV)/bin/python -m pytest test $(ARGS)
+
+venv: $(STAMP)
+
+# New requirements: everything anew. A new message, launch file, ...: only the package.
+$(STAMP): $(SOURCES)
+	@fail() { echo "$$1" >&2; exit 1; }; \
+	command -v $(PYTHON) >/dev/null || fail '$(PYTHON) is missing: sudo apt install python3 (or PYTHON=...)'; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || fail "$$($(PYTHON) --version) is too old: 3.10 or newer, e.g. make PYTHON=python3.12"; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || fail 'python3-venv is missing: sudo apt install python3-venv'; \
+	command -v $${CXX:-g++} >/dev/null || fail 'g++ is missing: sudo apt install g++'; \
+	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
+	  || fail "Python's headers are missing: sudo apt install python3-dev"
+	@echo 'Setting up $(VENV): some minutes the first time'
+	$(if $(filter setup.py constraints.txt,$?), \
+	  $(PYTHON) -m venv $(VENV) \
+	  && $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel \
+	  && $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
+	       --progress-bar off --editable '.[build,test]', \
+	  $(PIP) install --quiet --no-build-isolation --no-deps --editable .)
+	@touch $@
+
+clean:
+	rm -rf build dist install log demo *.egg-info .ruff_cache .pytest_cache .hypothesis
+	rm -rf diception_ros/msg diception_ros/*.so $(wildcard .venv*/.complete)
+	find diception_ros test -name __pycache__ -prune -exec rm -rf {} +
