@@ -45,13 +45,14 @@ $(STAMP): $(SOURCES)
 	command -v $${CXX:-g++} >/dev/null || fail 'g++ is missing: sudo apt install g++'; \
 	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
 	  || fail "Python's headers are missing: sudo apt install python3-dev"
-	@echo 'Setting up $(VENV): some minutes the first time'
-	$(if $(filter setup.py constraints.txt,$?), \
-	  $(PYTHON) -m venv $(VENV) \
-	  && $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel \
-	  && $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
-	       --progress-bar off --editable '.[build,test]', \
-	  $(PIP) install --quiet --no-build-isolation --no-deps --editable .)
+	@case ' $? ' in *' setup.py '*|*' constraints.txt '*) \
+	  echo 'Setting up $(VENV): some minutes the first time'; set -ex; \
+	  $(PYTHON) -m venv $(VENV); \
+	  $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel; \
+	  $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
+	    --progress-bar off --editable '.[build,test]';; \
+	*) set -ex; $(PIP) install --quiet --no-build-isolation --no-deps --editable .;; \
+	esac
 	@touch $@
 
 clean:
