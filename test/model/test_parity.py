@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline paints what the published code paints, from SD3's files and after conversion."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plain_diception import paint
+
+from diception_ros.model import DiceptionPipeline
+from diception_ros.model.conversion import convert_published
+
+GOLDEN = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f'no golden data in {GOLDEN}')
+CASES = [  # prompt, points, steps, guidance, height, width
+    ('[[image2depth]]', [], 1, 1.0, 16, 16),
+    ('[[image2normal]]', [], 3, 2.0, 16, 24),
+    ('[[image2segmentation]]', [(0.3, 0.5), (0.7, 0.2)], 2, 1.0, 24, 16),
+    ('[[image2segmentation]]', [(0.1, 0.9)] * 5, 28, 2.0, 16, 16),
+    ('[[image2semantic]] traffic light', [], 2, 1.5, 32, 32),
+]
+
+
+@pytest.fixture(scope='module', params=['from_sd3', 'converted'])
+def way(request, tmp_path_factory):
+    """Two ways to load the published files: (sd3, pickle) -> pipeline."""
+    def load(sd3, pickle):
+        if request.param == 'from_sd3':
+            return DiceptionPipeline.from_sd3(sd3, pickle, dtype='float32')
+        folder = tmp_path_factory.mktemp('converted') / 'model'
+        convert_published(sd3, pickle, folder, dtype=torch.float32)
+        return DiceptionPipeline.from_pretrained(folder, dtype='float32')
+    return load
+
+
+def assert_equal(output, expected):
+    difference = np.abs(np.asarray(output, np.float64) - np.asarray(expected))
+    assert difference.max() < 1e-3
+    assert difference.mean() < 1e-5
+
+
+@pytest.fixture(scope='module')
+def plain(published):
+    """[(arguments of generate, the picture that the plain implementation gives), ...]"""
+    generator = torch.Generator().manual_seed(5)
+    painted = []
+    for prompt, points, steps, guidance, height, width in CASES:
+        image = torch.randint(0, 256, (height, width, 3), generator=generator).byte().numpy()
+        latents = torch.randn(1, 4, height // 2, width // 2, generator=generator)
+        picture = paint(published.sd3, published.pickle, image, prompt, points, steps, guidance,
+                        latents)
+        painted.append(((image, [prompt], [points], steps, guidance, latents), picture))
+    return painted
+
+
+def test_it_equals_a_plain_implementation_of_the_facts(way, published, plain):
+    pipe = way(published.sd3, published.pickle)
+    for arguments, expected in plain:
+        assert expected.std() > 0.01                              # a test that could fail
+        assert_equal(pipe.generate(*arguments)[0], expected)
+
+
+@needs_golden
+def test_it_equals_the_published_code_on_the_golden_cases(way):
+    data = np.load(GOLDEN / 'reference_outputs.npz')
+    pipe = way(GOLDEN / 'stable-diffusion-3-tiny', GOLDEN / 'DICEPTION_v1.pth')
+    for i, case in enumerate(json.loads(data['cases'].tobytes())):
+        output = pipe.generate(
+            data[f'image_{i}'], [case['prompt']], [case.get('points')], case['steps'],
+            case['guidance'], data[f'latents_{i}'])
+        assert_equal(output[0], data[f'output_{i}'])
+
+
+@needs_golden
+def test_golden_cases_of_one_size_come_out_the_same_in_one_mixed_batch():
+    data = np.load(GOLDEN / 'reference_outputs.npz')
+    pipe = DiceptionPipeline.from_sd3(GOLDEN / 'stable-diffusion-3-tiny', GOLDEN / 'DICEPTION_v1.pth')
+    cases = [(i, case) for i, case in enumerate(json.loads(data['cases'].tobytes()))
+             if data[f'image_{i}'].shape == (128, 128, 3)]
+    output = pipe.generate(
+        [data[f'image_{i}'] for i, _ in cases], [case['prompt'] for _, case in cases],
+        [case.get('points') for _, case in cases], [case['steps'] for _, case in cases],
+        [case['guidance'] for _, case in cases],
+        np.concatenate([data[f'latents_{i}'] for i, _ in cases]))
+    for (i, _), picture in zip(cases, output):
+        assert_equal(picture, data[f'output_{i}'])
