@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small convolutional autoencoder whose decoder sees the camera picture.
 
-Latents at an eighth of the resolution cannot say where exactly a thing ends, but the camera picture
-can. So the encoder hands on, beside the latents, features at 1/8, 1/4 and 1/2 of the resolution, and
-the decoder that turns the latents of a depth map or a mask into pixels looks at those of the
-camera picture (diffusers' AsymmetricAutoencoderKL does the like for inpainting). They are computed
-once per picture, however many tasks are decoded from it.
+Latents at an eighth of the resolution cannot say where exactly a thing ends, but the camera
+picture can. So the encoder hands on, beside the latents, features at 1/8, 1/4 and 1/2 of the
+resolution, and the decoder that turns the latents of a depth map or a mask into pixels looks at
+those of the camera picture (diffusers' AsymmetricAutoencoderKL does the like for inpainting). They
+are computed once per picture, however many tasks are decoded from it.
 """
 from __future__ import annotations
 

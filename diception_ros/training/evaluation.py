@@ -23,8 +23,9 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
 
     Returns {'model': {...}, 'constant': {...}, 'ceiling': {...}} with the keys depth.absrel,
     depth.delta1, normals.mean_deg, normals.median_deg, entities.miou, segmentation.miou (every
-    instance of 1 % of the picture and more, one click at its innermost pixel), semantic.miou (pooled
-    per category over the scenes, then averaged over categories) and pose.pck10 (pooled over joints).
+    instance of 1 % of the picture and more, one click at its innermost pixel), semantic.miou
+    (pooled per category over the scenes, then averaged over the categories that they hold) and
+    pose.pck10 (pooled over joints).
     """
     size = tuple(pipe.resolution)
     truths = [random_view(seed, size=size, worlds=worlds, split=split) for seed in range(scenes)]

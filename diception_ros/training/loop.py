@@ -32,15 +32,16 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
           store: Path | None = None, fresh: bool = False) -> None:
     """Train until `steps` or `minutes` of this run are over; write `out/model` at the end.
 
-    `out` keeps checkpoint.pt (from which the next call goes on exactly where this one was), log.jsonl,
-    curves.png and sheets of answers. `init`: a checkpoint whose averaged weights to start from.
-    `store`: pictures rendered before by `write_store`, kept on the device; None renders them here.
+    `out` keeps checkpoint.pt (from which the next call goes on exactly where this one was),
+    log.jsonl, curves.png and sheets of answers. `init`: a checkpoint whose averaged weights to
+    start from. `store`: pictures rendered before by `write_store`, kept on the device; None renders
+    them here.
     """
     # 1. Set up: processes, device, network, optimisers
     distributed = 'WORLD_SIZE' in os.environ
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    torch.manual_seed(config['seed'])                             # the same weights in all processes
+    torch.manual_seed(config['seed'])                             # equal in all processes
     network = Network(config['model']).to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     muon, adam = optimisers(network, config['optimizer'])
@@ -137,7 +138,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
         heard.append({**by_kind, 'loss': loss.item(), 'flow': flow.item(), 'again': again.item(),
                       'norm': norm.item()})
         now = time.monotonic()
-        if rank == 0 and (len(heard) == 50 or state['progress'] >= 1):
+        if rank == 0 and (len(heard) == 20 or state['progress'] >= 1):
             write_log(out, state, heard, rate, now - began)
             heard = []
         if rank == 0 and (now - saved_at > 60 * config['save_minutes'] or state['progress'] >= 1):
@@ -219,7 +220,9 @@ def validate(average: Network, config: dict[str, Any], out: Path, state: dict[st
     with (out / 'validation.jsonl').open('a') as log:
         log.write(json.dumps({**state, **figures['model']}) + '\n')
     print('validation', json.dumps(figures['model']), flush=True)
-    sheet(pipe, worlds=top, scenes=6, split='validation', file=out / f'sheet-{state["step"]:06d}.png')
+    sheet(pipe, worlds=top, scenes=6, split='validation',
+          file=out / f'sheet-{state["step"]:06d}.png')
+    curves(out)
 
 
 def curves(out: Path) -> None:
@@ -230,7 +233,8 @@ def curves(out: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4))
     for axis, name in zip(axes, ('log', 'validation')):
         file = out / f'{name}.jsonl'
-        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+        text = file.read_text() if file.is_file() else ''
+        lines = [json.loads(line) for line in text.splitlines()]
         keys = [k for k in (lines[-1] if lines else {})
                 if k not in ('step', 'pictures', 'progress', 'seconds', 'rate', 'norm')]
         for key in keys:

@@ -12,7 +12,11 @@ from torch import nn
 
 from diception_ros.model.autoencoder import GuidedAutoencoder
 from diception_ros.model.checkpoints import (
-    Components, read_config, save_component, save_description)
+    Components,
+    read_config,
+    save_component,
+    save_description,
+)
 from diception_ros.model.points import PointEncoder
 from diception_ros.model.prompts import PromptBank
 from diception_ros.model.transformer import DiceptionTransformer

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`diception train`: the embedded default model, from procedural worlds."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    out: Annotated[Path, typer.Option(help='Folder of checkpoints, log, curves and sheets; a run '
+                                      'that is in it goes on where it stopped.')],
+    config: Annotated[Path | None, typer.Option(help='The YAML that says all of it; without it '
+                                                "the package's training/nano.yaml.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help='End after so many minutes, the '
+                                                  'learning rate falling to fit.')] = None,
+    processes: Annotated[int, typer.Option(min=1, help='Processes: GPUs, or cores.')] = 1,
+    init: Annotated[Path | None, typer.Option(help='checkpoint.pt whose averaged weights a new '
+                                              'run starts from.')] = None,
+    store: Annotated[Path | None, typer.Option(help='Folder of pictures rendered beforehand, kept '
+                                               'on the GPU.')] = None,
+    render: Annotated[int, typer.Option(min=0, help='Render so many pictures into --store first, '
+                                        'with --processes processes.')] = 0,
+    fresh: Annotated[bool, typer.Option(help='Ignore the checkpoint in --out.')] = False,
+) -> None:
+    """Train the default model on procedural worlds; ends by writing OUT/model.
+
+    Example: diception train --out .training/nano --processes 2 --minutes 150
+    """
+    import yaml
+
+    from diception_ros.cli import Failure
+    file = config or Path(__file__).parent.parent / 'training' / 'nano.yaml'
+    for path, name in ((file, '--config'), (init, '--init')):
+        if path is not None and not path.is_file():
+            raise Failure(f'{name} {path}: no such file')
+    try:
+        settings = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise Failure(f'--config {file}: not YAML ({str(error).splitlines()[0]})') from None
+    if render:
+        if store is None:
+            raise Failure('--render: needs --store, the folder to render into')
+        _render(store, render, settings, processes)
+    if store is not None and not (store / 'rgb.npy').is_file():
+        raise Failure(f'--store {store}: no pictures in it; make them with --render 100000')
+
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', str(processes),
+               '--master-port', '0'] if processes > 1 else [sys.executable]
+    command += ['-m', 'diception_ros.training.loop', str(file), str(out)]
+    for name, value in (('--minutes', minutes), ('--init', init), ('--store', store)):
+        command += [name, str(value)] if value is not None else []
+    command += ['--fresh'] if fresh else []
+    # Waiting threads that spin make a step up to 60 times slower on a machine that does other work.
+    quiet = {'OMP_WAIT_POLICY': 'PASSIVE', 'GOMP_SPINCOUNT': '0'}
+    if processes > 1:
+        quiet['OMP_NUM_THREADS'] = '1'
+    status = subprocess.run(command, env={**quiet, **os.environ}, check=False).returncode
+    if status:
+        raise Failure(f'training stopped with status {status}; call again to go on from {out}')
+
+
+def _render(store: Path, count: int, settings, processes: int) -> None:
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from diception_ros.training.pictures import write_store
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task('rendering', total=count)
+        for done in write_store(store, count, tuple(settings['resolution']),
+                                (0.0, settings['worlds']['to']), processes=processes):
+            progress.update(bar, completed=done)
