@@ -150,7 +150,7 @@ def mannequin(body, pose, position, heading, instance, paint):
     """The solids of a person and the keypoints.
 
     `position`: (x, y) on the ground or (x, y, z); `heading`: radians from the world's x axis to its y axis;
-    `instance`: id of all solids; `paint`: a callable (colour, texture=0, second=None, scale=8) -> row of paints.
+    `instance`: id of all solids; `paint`: a callable (colour, texture=0, second=None, scale=2) -> row of paints.
     Returns Solids, keypoints float64 (17, 3) in the world, and the thickness (17,) of the body at each.
     """
     h, w = body.height, body.height * body.build

@@ -5,9 +5,10 @@ import math
 from dataclasses import dataclass, replace
 
 from diception_ros.worlds import mannequin
+from diception_ros.worlds.draw import Draw
 from diception_ros.worlds.photograph import random_photo
 from diception_ros.worlds.render import render
-from diception_ros.worlds.scene import Draw, Figure, dice_for, level_of
+from diception_ros.worlds.scene import Figure, dice_for, level_of
 from diception_ros.worlds.solids import stack
 
 
@@ -76,7 +77,9 @@ def frames_of_move(seed, frames, size, rate, worlds):
     level = level_of(worlds)
     dice = dice_for(seed, 'test', 'move')
     draw = Draw(dice, level)
-    view = draw.view = draw.viewpoint()
+    if draw.kind == 'corridor':      # too narrow to walk round
+        draw.kind = 'room'
+    view = draw.view
     view['field_of_view'] = dice.uniform(58, 65 + 15 * level)
     drive = Drive(view['yaw'], dice.uniform(4, 8), view['roll'], dice.uniform(.85, 1.2 + .4 * level), dice.uniform(.5, .9),
                   dice.uniform(9, 14), dice.uniform(5, 10), dice.uniform(5, 9), dice.uniform(.05, .25))

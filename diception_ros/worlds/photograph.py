@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lens, sensor and file format do to the light: exposure, colour, blur, noise, JPEG."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -30,26 +31,27 @@ class Photo:
 
 def random_photo(dice, level):
     """Circumstances from little (level 0) to everything (level 1)."""
-    def upto(easy, full):
-        return dice.random() * (easy + (full - easy) * level)
-
     def chance(easy, full):
         return dice.random() < easy + (full - easy) * level
 
     motion = (0.0, 0.0)
-    if chance(0, .25):
-        angle, length = dice.uniform(0, 6.3), dice.uniform(.5, 5)
-        motion = (length * np.cos(angle), length * np.sin(angle) * .5)
+    if chance(0, .22):
+        angle, length = dice.uniform(0, 6.3), dice.uniform(.5, 4.5)
+        motion = (length * math.cos(angle), length * math.sin(angle) * .5)
     warm = dice.gauss(0, .05 + .05 * level)
+    key = dice.uniform(.4 - .08 * level, .6 + .08 * level)
+    if chance(0, .08):      # far too dark, or too bright
+        key *= dice.choice((.5, .6, 1.35))
     return Photo(
-        key=dice.uniform(.4 - .16 * level, .6 + .1 * level), gamma=dice.uniform(2.0, 2.4),
-        balance=(1 + warm, 1.0, 1 - warm), saturation=dice.uniform(.8 - .3 * level, 1.2 + .1 * level),
-        contrast=dice.uniform(.92 - .12 * level, 1.1 + .1 * level),
-        blur=dice.uniform(.35, .6 + .5 * level * dice.random()), motion=motion,
-        vignette=upto(.1, .4), shift=upto(0, 1.0) if chance(0, .3) else 0.0,
-        noise=.002 + upto(.012, .05), blotches=upto(0, .03) if chance(0, .3) else 0.0,
+        key=key, gamma=dice.uniform(2.0, 2.4), balance=(1 + warm, 1.0, 1 - warm),
+        saturation=0.0 if chance(0, .04) else dice.uniform(.8 - .3 * level, 1.2 + .2 * level),
+        contrast=dice.uniform(.92 - .12 * level, 1.1 + .15 * level),
+        blur=dice.uniform(.35, .6 + .6 * level * dice.random() ** 2), motion=motion,
+        vignette=dice.random() * (.1 + .3 * level), shift=dice.random() if chance(0, .25) else 0.0,
+        noise=.002 + dice.random() * .012 + dice.random() ** 3 * .045 * level,
+        blotches=dice.uniform(.004, .02) if chance(0, .25) else 0.0,
         dirt=dice.randint(1, 4) if chance(0, .12) else 0,
-        jpeg=dice.randint(30, 95) if chance(0, .5) else 0, seed=dice.getrandbits(30))
+        jpeg=dice.randint(30, 95) if chance(0, .45) else 0, seed=dice.getrandbits(30))
 
 
 @cache
@@ -58,41 +60,82 @@ def _noise():
 
 
 def develop(colour, photo=None):
-    """uint8 (H, W, 3) from linear light float32 (3, H, W)."""
+    """uint8 (H, W, 3) from linear light float32 (3, H, W); `photo` None: a clean picture."""
     photo = photo or Photo(noise=0.0)
     height, width = colour.shape[1:]
     unit = height / 128
-    brightness = float(colour[1].mean()) + 1e-6
+    # the exposure meters without the lamps and windows
+    brightness = float(np.minimum(colour[1], 2.5 * colour[1].mean()).mean()) + 1e-6
     gain = photo.key ** 2.2 / brightness
-    picture = np.empty((height, width, 3), np.float32)
-    for i in range(3):
-        np.multiply(colour[i], np.float32(gain * photo.balance[i]), out=picture[..., i])
-    length = max(abs(photo.motion[0]), abs(photo.motion[1])) * unit
-    if length > .7:
+    picture = cv2.merge([colour[i] * np.float32(gain * photo.balance[i]) for i in range(3)])
+    if max(abs(photo.motion[0]), abs(photo.motion[1])) * unit > .7:
         picture = cv2.filter2D(picture, -1, _smear(photo.motion, unit))
     if photo.blur * unit > .2:
         picture = cv2.GaussianBlur(picture, (0, 0), photo.blur * unit)
+    if photo.shift:
+        _part(picture, photo.shift * unit)
     if photo.vignette > .01:
-        picture *= _falloff(height, width, round(photo.vignette, 2))[..., None]
+        picture *= _falloff(height, width, round(photo.vignette, 2))
+    if photo.dirt:
+        _soil(picture, photo, unit)
     if photo.saturation != 1:
-        grey = cv2.transform(picture, np.array([[.3, .59, .11]], np.float32))
-        cv2.addWeighted(picture, photo.saturation, cv2.merge([grey] * 3), 1 - photo.saturation, 0, dst=picture)
+        grey = np.array([.3, .59, .11]) * (1 - photo.saturation)
+        picture = cv2.transform(picture, np.eye(3) * photo.saturation + grey)
     np.maximum(picture, 0, out=picture)
     picture = cv2.pow(picture, 1 / photo.gamma)
     if photo.contrast != 1:
-        picture = (picture - photo.key) * np.float32(photo.contrast) + np.float32(photo.key)
+        picture -= np.float32(photo.key)
+        picture *= np.float32(photo.contrast)
+        picture += np.float32(photo.key)
     # highlights roll off instead of clipping hard
-    bright = np.maximum(picture - .8, 0)
-    picture -= bright * bright * np.float32(.45)
+    if picture.max() > .8:
+        bright = np.clip(picture - .8, 0, .8)
+        picture -= bright * bright * np.float32(.45)
     if photo.noise:
-        count = picture.size
-        bank = _noise()
-        start = photo.seed * 7919 % max(1, len(bank) - count)
-        grain = bank[start:start + count] if count <= len(bank) else np.resize(bank, count)
-        picture += grain.reshape(picture.shape) * np.float32(photo.noise)
+        picture += _grain(picture.shape, photo.seed) * np.float32(photo.noise)
+    if photo.blotches:
+        small = _grain((max(2, height // 5), max(2, width // 5), 3), photo.seed + 17)
+        picture += cv2.resize(small, (width, height)) * np.float32(photo.blotches)
     picture *= 255
     picture += .5
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    picture = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+    if photo.jpeg:
+        _, file = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, photo.jpeg])
+        picture = cv2.imdecode(file, cv2.IMREAD_COLOR)
+    return picture
+
+
+def _grain(shape, seed):
+    """Fixed noise (shape) of standard deviation 1, from a place in the bank that the seed picks."""
+    bank, count = _noise(), int(np.prod(shape))
+    if count > len(bank):
+        return np.resize(bank, shape)
+    start = seed * 7919 % (len(bank) - count + 1)
+    return bank[start:start + count].reshape(shape)
+
+
+def _part(picture, amount):
+    """Red a little larger than green, blue a little smaller; in place."""
+    height, width = picture.shape[:2]
+    for channel, sign in ((0, 1), (2, -1)):
+        scale = 1 + sign * amount / (width / 2)
+        move = np.array([[scale, 0, (1 - scale) * (width - 1) / 2],
+                         [0, scale, (1 - scale) * (height - 1) / 2]])
+        picture[..., channel] = cv2.warpAffine(np.ascontiguousarray(picture[..., channel]), move,
+                                               (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+
+def _soil(picture, photo, unit):
+    """Spots of dirt on the lens, dark or milky, in place."""
+    rng = np.random.default_rng(photo.seed)
+    height, width = picture.shape[:2]
+    veil = np.zeros((height, width), np.float32)
+    for _ in range(photo.dirt):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        cv2.circle(veil, centre, int(rng.uniform(2, 11) * unit), float(rng.uniform(.15, .6)), -1)
+    veil = cv2.GaussianBlur(veil, (0, 0), 2.5 * unit)[..., None]
+    tone = rng.choice([.1, .8]) * picture.mean()
+    picture += (np.float32(tone) - picture) * veil
 
 
 def _smear(motion, unit):
@@ -106,4 +149,4 @@ def _smear(motion, unit):
 @cache
 def _falloff(height, width, amount):
     y, x = np.mgrid[-1:1:height * 1j, -1:1:width * 1j]
-    return (1 - amount * (x * x + y * y) / 2).astype(np.float32)
+    return np.repeat((1 - amount * (x * x + y * y) / 2).astype(np.float32)[..., None], 3, axis=2)

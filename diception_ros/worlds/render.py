@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scene through a camera: exact truth at every pixel centre, and a lit picture in linear light."""
 
+import cv2
 import numpy as np
 
 from diception_ros.tasks.truth import Person, Truth
 from diception_ros.worlds import photograph, textures
 from diception_ros.worlds.raycast import Placed, cast, surface_normals
-from diception_ros.worlds.scene import CEILING, FLOOR, SKY, WALL
+from diception_ros.worlds.scene import CEILING, FLOOR, OPEN, SKY, WALL
 
 FACES = 6           # surfaces 0..5 are the room's, solids follow; -1 is the sky
 _FACE_INSTANCE = np.array([WALL, WALL, WALL, WALL, FLOOR, CEILING], np.int32)
@@ -17,7 +18,7 @@ def render(scene, camera, photo=None):
     """The Truth of a scene seen by a camera. `photo`: a photograph.Photo, what lens and sensor do; None: a clean picture."""
     width, height = camera.size
     x, y = camera.slopes()
-    depth, surface = _room(scene, camera, x, y)
+    depth, surface = _room(scene, camera.pose, x, y)
     placed = Placed(scene.solids, camera.pose)
     cast(placed, x, y, depth, surface, FACES)
     rows = surface.ravel()
@@ -51,18 +52,21 @@ def render(scene, camera, photo=None):
                  camera_pose=camera.pose.copy())
 
 
-def _room(scene, camera, x, y):
+def _room(scene, pose, x, y):
     """Depth float32 (H, W) and surface int32 (H, W) of the room without solids."""
-    rotation, position = camera.pose[:3, :3], camera.pose[:3, 3]
     depth = np.full((len(y), len(x)), np.inf, np.float32)
     surface = np.full((len(y), len(x)), -1, np.int32)
     for axis in range(3):
-        along = (rotation[axis, 0] * x + rotation[axis, 2]).astype(np.float32) + (
-            rotation[axis, 1] * y).astype(np.float32)[:, None]
+        if scene.low[axis] <= -OPEN and scene.high[axis] >= OPEN:
+            continue
+        along = (pose[axis, 0] * x + pose[axis, 2]).astype(np.float32) + (
+            pose[axis, 1] * y).astype(np.float32)[:, None]
         up = along > 0
-        wall = np.where(up, np.float32(scene.high[axis] - position[axis]), np.float32(scene.low[axis] - position[axis]))
+        gap = [np.float32(wall[axis] - pose[axis, 3]) for wall in (scene.low, scene.high)]
         with np.errstate(divide='ignore', invalid='ignore'):
-            wall /= along
+            wall = np.where(up, gap[1], gap[0]) / along
+        if scene.high[axis] >= OPEN:
+            wall[up] = np.inf
         nearer = wall < depth
         np.copyto(depth, wall, where=nearer)
         np.copyto(surface, up.astype(np.int32) + 2 * axis, where=nearer)
@@ -71,51 +75,115 @@ def _room(scene, camera, x, y):
 
 def _light(scene, camera, rows, z, px, py, normals, solid, local):
     """Linear colour float32 (3, P)."""
-    rotation, position = camera.pose[:3, :3].astype(np.float32), camera.pose[:3, 3]
-    far = np.minimum(z, 1e4)
+    rotation = camera.pose[:3, :3].astype(np.float32)
+    position = camera.pose[:3, 3]
+    far = np.minimum(z, 1e3)
     ax, ay = px * far, py * far
-    relative = [rotation[i, 0] * ax + rotation[i, 1] * ay + rotation[i, 2] * far for i in range(3)]   # world - camera
-    world_normal = [rotation[i, 0] * normals[0] + rotation[i, 1] * normals[1] + rotation[i, 2] * normals[2] for i in range(3)]
+    relative = [rotation[i, 0] * ax + rotation[i, 1] * ay + rotation[i, 2] * far      # world - camera
+                for i in range(3)]
+    world_normal = [rotation[i, 0] * normals[0] + rotation[i, 1] * normals[1]
+                    + rotation[i, 2] * normals[2] for i in range(3)]
     albedo, gloss = _albedo(scene, camera, rows, far, relative, normals, px, py, solid, local)
 
-    # what comes from everywhere: more from above, less in corners
-    open_ = 0.80 + 0.20 * world_normal[2]
+    # what comes from everywhere: less in corners, and from below in the floor's colour
+    open_ = np.ones_like(far)
     for axis in range(3):
+        if scene.high[axis] >= OPEN and scene.low[axis] <= -OPEN:
+            continue
         gap = np.minimum(relative[axis] - np.float32(scene.low[axis] - position[axis]),
                          np.float32(scene.high[axis] - position[axis]) - relative[axis])
-        corner = 1 - .35 * np.exp(np.minimum(gap * -5, 0))
+        corner = 1 - np.float32(.35) * np.exp(np.minimum(gap * -5, 0))
         corner[rows >> 1 == axis] = 1      # surfaces 2 * axis and 2 * axis + 1 are the room's across it
         open_ *= corner
-    light = [open_ * np.float32(c) for c in scene.ambient]
+    above = (world_normal[2] * np.float32(.5) + np.float32(.5)) * open_
+    below = open_ - above
+    floor = scene.paints[scene.faces[4], :3]
+    light = [above * np.float32(c) + below * np.float32(c * (.35 + .6 * f))
+             for c, f in zip(scene.ambient, floor, strict=True)]
     shine = None
     for lamp in scene.lights:
         way = [np.float32(lamp.position[i] - position[i]) - relative[i] for i in range(3)]
-        distance = np.sqrt(way[0] * way[0] + way[1] * way[1] + way[2] * way[2])
-        way = [w / distance for w in way]
-        facing = np.maximum(way[0] * world_normal[0] + way[1] * world_normal[1] + way[2] * world_normal[2], 0)
-        falloff = np.linalg.norm(lamp.position - position) / distance
-        strength = facing * np.minimum(falloff * falloff, 3)
-        lit = _shadow(scene, lamp, camera.size, relative, position, world_normal)
-        if lit is not None:
-            strength *= lit
+        square = way[0] * way[0] + way[1] * way[1] + way[2] * way[2]
+        inverse = 1 / np.sqrt(square)
+        way = [w * inverse for w in way]
+        facing = way[0] * world_normal[0] + way[1] * world_normal[1] + way[2] * world_normal[2]
+        reference = np.float32(((lamp.position - position) ** 2).sum())
+        strength = np.maximum(facing, 0) * np.minimum(reference / square, 3)
+        if lamp.size:
+            strength *= _shadow(scene, lamp, camera.size, relative, position, world_normal)
         for i in range(3):
             light[i] += strength * np.float32(lamp.colour[i])
-        glossy = np.flatnonzero((gloss > 0) & (strength > 0))
+        glossy = np.flatnonzero((gloss > 0) & (strength > .05))
         if len(glossy):
             n = [w[glossy] for w in world_normal]
             v = [-r[glossy] for r in relative]
-            h = [w[glossy] * np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + u for w, u in zip(way, v)]
-            cosine = (h[0] * n[0] + h[1] * n[1] + h[2] * n[2]) / np.sqrt(h[0] * h[0] + h[1] * h[1] + h[2] * h[2])
-            spark = np.maximum(cosine, 0) ** (10 + 60 * gloss[glossy]) * gloss[glossy]
-            if lit is not None:
-                spark *= lit[glossy]
-            if shine is None:
-                shine = np.zeros_like(strength)
-            shine[glossy] += spark
-    colour = np.stack([albedo[i] * light[i] for i in range(3)])
+            length = np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
+            half = [w[glossy] * length + u for w, u in zip(way, v, strict=True)]
+            cosine = half[0] * n[0] + half[1] * n[1] + half[2] * n[2]
+            cosine /= np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
+            shine = np.zeros_like(far) if shine is None else shine
+            shine[glossy] += np.maximum(cosine, 0) ** (10 + 60 * gloss[glossy]) * (
+                gloss[glossy] * np.minimum(1, 3 * strength[glossy]))
+    colour = np.stack([a * b for a, b in zip(albedo, light, strict=True)])
     if shine is not None:
         colour += shine
+    if scene.mirror:
+        _mirror(scene, camera, rows, px, py, colour)
+    sky = np.flatnonzero(rows < 0)
+    if len(sky):
+        colour[:, sky] = _sky(scene, [r[sky] for r in relative])
+    if scene.haze:
+        veil = 1 - np.exp(far * np.float32(-scene.haze))
+        veil[sky] = 0
+        for i in range(3):
+            colour[i] += (np.float32(scene.sky[1][i]) - colour[i]) * veil
     return colour
+
+
+def _sky(scene, direction):
+    """Colour (3, P) of the sky in world directions, three of (P,)."""
+    high, low, clouds = scene.sky
+    length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
+    up = np.maximum(direction[2] / length, 0)
+    blend = np.minimum(up * 2, 1)
+    colour = np.stack([np.float32(b) + np.float32(a - b) * blend for a, b in zip(high, low, strict=True)])
+    if clouds:
+        u, v = (d / length / (up + np.float32(.15)) * np.float32(.25) for d in direction[:2])
+        kind = np.full(len(u), textures.NAMES.index('cloudy'))
+        cover = textures.sample(kind, u, v, np.full(len(u), .004, np.float32))
+        cover = np.clip((cover - np.float32(1 - clouds)) * 4, 0, 1)
+        colour += (np.float32(1.15 * max(low)) - colour) * cover
+    return colour
+
+
+def _mirror(scene, camera, rows, px, py, colour):
+    """Adds to the floor's pixels in `colour` (3, P) what stands above them, upside down."""
+    floor = rows.reshape(camera.size[1], camera.size[0]) == 4
+    lines = np.flatnonzero(floor.any(axis=1))
+    if len(lines) == 0:
+        return
+    top = lines[0]
+    x, y = camera.slopes()
+    y = y[top:]
+    pose = camera.pose.copy()
+    pose[2] *= -1           # the camera's image below the floor sees what the floor shows
+    depth, surface = _room(scene, pose, x, y)
+    placed = Placed(scene.solids, pose)
+    cast(placed, x, y, depth, surface, FACES)
+    shown = surface.ravel()
+    paint = np.concatenate([scene.faces, scene.solids.paint, [scene.faces[4]]])[shown]
+    weight = np.where(floor[top:].ravel(), np.float32(scene.mirror), np.float32(0))
+    # glass-like: strongest where one looks along the floor
+    r = camera.pose[2].astype(np.float32)
+    px, py = px[-len(weight):], py[-len(weight):]
+    steep = np.abs(r[0] * px + r[1] * py + r[2]) / np.sqrt(px * px + py * py + 1)
+    weight *= np.float32(.35) + np.float32(.65) * (1 - np.minimum(steep, 1)) ** 3
+    shape = (len(y), len(x))
+    for i in range(3):
+        image = scene.paints[:, i][paint] * np.float32(scene.ambient[i] + .3)
+        image = cv2.blur(image.reshape(shape), (3, 3)).ravel()
+        part = colour[i, -len(weight):]
+        part += (image - part) * weight
 
 
 def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
@@ -148,7 +216,7 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
         u = np.where(first, q[1], q[0])
         v = np.where(first | second, q[2], q[1])
         kind = paint[which]
-        density = columns[7][kind] * np.float32(.25)
+        density = columns[7][kind]
         facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which] + normals[2][which])
         footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density / np.maximum(facing, .25)
         value = textures.sample(columns[6][kind].astype(np.int32), u * density, v * density, footprint)
@@ -162,16 +230,17 @@ _RING = [(.35, 1.0), (.65, 3.4), (.9, 5.8), (.5, 5.0), (.8, 1.9), (1.0, 0.2)]
 
 def _shadow(scene, lamp, size, relative, position, normal):
     """How much of a lamp every point sees, float32 (P,) in [0, 1]; by a depth picture taken from the lamp."""
+    lit = np.ones(len(relative[0]), np.float32)
     casts = np.flatnonzero(scene.solids.casts)
     if len(casts) == 0:
-        return None
+        return lit
     solids = scene.solids[casts]
     middle = solids.centre.mean(axis=0)
     pose = _looking(lamp.position, middle)
     placed = Placed(solids, pose)
     bounds = placed.bounds[np.isfinite(placed.bounds).all(axis=1)]
     if len(bounds) == 0:
-        return None
+        return lit
     left, top = np.maximum(bounds[:, :2].min(axis=0), -2)
     right, bottom = np.minimum(bounds[:, 2:].max(axis=0), 2)
     side = int(np.clip(max(size), 112, 512))
@@ -194,7 +263,6 @@ def _shadow(scene, lamp, size, relative, position, normal):
     u = (local[0] * inverse - np.float32(left)) * np.float32(1 / step_x) + 1
     v = (local[1] * inverse - np.float32(top)) * np.float32(1 / step_y) + 1
     near = np.flatnonzero((u > 0) & (u < side + 2) & (v > 0) & (v < side + 2))
-    lit = np.ones(len(depth), np.float32)
     u, v, depth, inverse = u[near], v[near], depth[near] - np.float32(.01), inverse[near]
     blur_x, blur_y = inverse * np.float32(lamp.size / step_x), inverse * np.float32(lamp.size / step_y)
     turn = _grain(size)[near]
