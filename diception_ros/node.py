@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node `diception`: a managed (lifecycle) node around one model. Wiring only; see ros/."""
 
+import os
+import signal
 import sys
 from concurrent.futures import TimeoutError as NotYet
+
+if os.path.basename(sys.argv[0]) == 'diception_node':
+    # Ctrl-C during the imports below ends the process at once instead of with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
@@ -67,6 +73,8 @@ class DiceptionNode(LifecycleNode):
         try:
             self.on_worker(self.perceiver.load, settings)
             parameters.settings_from(settings, self.perceiver.pipe.tasks)
+        except ExternalShutdownException:
+            raise
         except Exception as error:
             self.health.error('configure', f'cannot configure: {one_line(error)}')
             self.on_worker(self.perceiver.free)
@@ -186,29 +194,40 @@ def one_line(error):
 
 
 def main():
-    """Run the node until it is told to stop; exit status 2 for bad parameters."""
-    status = 0
+    """Run the node until it is told to stop, then end the process; exit status 2 for bad parameters."""
+    # rclpy ends the context at SIGINT and SIGTERM; Python's KeyboardInterrupt on top of that would
+    # come anywhere, also while the node is being taken down.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
+    status = 0
     try:
-        node = DiceptionNode()
+        run(DiceptionNode())
     except parameters.ParameterError as error:
         rclpy.logging.get_logger('diception').fatal(str(error))
-        rclpy.try_shutdown()
-        return 2
+        status = 2
+    except ExternalShutdownException:
+        pass
+    rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Taking down torch's modules one by one takes seconds, and a frame may still be computed.
+    os._exit(status)
+
+
+def run(node):
+    """Configure and activate the node if it is to do so by itself, and spin it to the end."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    if node.settings['autostart']:
+        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            node.trigger_activate()
+    else:
+        node.get_logger().info('unconfigured: ros2 lifecycle set it to configure, then activate')
     try:
-        if node.settings['autostart']:
-            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-                node.trigger_activate()
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         node.worker.stop(1.0)
-        rclpy.try_shutdown()
-    return status
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
