@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera: pixels to rays and 3-D points to pixels, with OpenCV's distortion models and no ROS message.
+
+Optical frame throughout (x right, y down, z forward), pixel centres at integers, as in OpenCV and REP-103.
+"""
+
+import cv2
+import numpy as np
+
+POLYNOMIAL = ('plumb_bob', 'rational_polynomial')
+FISHEYE = ('equidistant', 'fisheye')
+REPROJECTION_LIMIT = 0.5  # pixels: a ray whose own projection is further off than this is no ray
+
+
+class CameraModel:
+    """One calibrated camera, from the plain arrays of a CameraInfo.
+
+    K: 9 numbers or (3, 3), of the picture as it comes. D: distortion coefficients, empty for none. R, P: 9 and 12
+    numbers, the rectification, used only where `rectified`. model: 'plumb_bob', 'rational_polynomial', 'equidistant',
+    'fisheye' or '' (no distortion). size: (width, height) in pixels. rectified: the pictures are rectified already, so
+    P alone describes them (image_rect and image_raw share one CameraInfo); the baseline in P's last column belongs to
+    the stereo pair and is left out.
+
+    Raises ValueError, one line, for a camera without calibration (K or P all zero), an unknown model, a coefficient
+    count the model does not have, or an empty size.
+    """
+
+    def __init__(self, K, size, D=(), R=None, P=None, model='plumb_bob', rectified=False):
+        self.size = int(size[0]), int(size[1])
+        if min(self.size) < 1:
+            raise ValueError(f'camera_info: the picture size is {self.size[0]}x{self.size[1]}, it must be positive')
+        if rectified and (P is None or not np.any(P)):
+            raise ValueError('camera_info: P is empty, calibrate the camera or use the unrectified picture')
+        if rectified:
+            self.K = np.asarray(P, np.float64).reshape(3, 4)[:, :3].copy()
+        elif np.size(K) != 9:
+            raise ValueError(f'camera_info: K has {np.size(K)} numbers, it must have 9')
+        else:
+            self.K = np.array(K, np.float64).reshape(3, 3)
+        if not np.isfinite(self.K).all() or self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
+            raise ValueError('camera_info: the focal length is not positive, the camera is not calibrated')
+        coefficients = np.zeros(0) if rectified or D is None else np.array(D, np.float64).ravel()
+        if not np.isfinite(coefficients).all():
+            raise ValueError('camera_info: D holds a number that is not finite')
+        if not coefficients.any():
+            coefficients = np.zeros(0)
+        elif model in FISHEYE:
+            if len(coefficients) != 4:
+                raise ValueError(f'camera_info: {model} has 4 coefficients, D has {len(coefficients)}')
+        elif model in POLYNOMIAL:
+            if len(coefficients) not in (4, 5, 8, 12, 14):
+                raise ValueError(f'camera_info: {model} has 4, 5, 8, 12 or 14 coefficients, D has '
+                                 f'{len(coefficients)}')
+        else:
+            known = ', '.join(POLYNOMIAL + FISHEYE)
+            raise ValueError(f"camera_info: unknown distortion_model '{model}', known are {known}")
+        self.D = coefficients
+        # With all coefficients zero an equidistant lens is still not a pinhole: its radius is f * angle.
+        self.fisheye = model in FISHEYE and not rectified and np.size(D if D is not None else ()) == 4
+        if self.fisheye and not coefficients.size:
+            self.D = np.zeros(4)
+        self._rays = None
+        self._resized = {}
+
+    @property
+    def distorted(self):
+        """Whether straight lines are bent in the picture."""
+        return self.fisheye or bool(self.D.size)
+
+    def resized(self, size):
+        """The same camera for the same picture resampled to `size` = (width, height). Kept, so cheap to ask again."""
+        size = int(size[0]), int(size[1])
+        if size == self.size:
+            return self
+        if size not in self._resized:
+            sx, sy = size[0] / self.size[0], size[1] / self.size[1]
+            K = np.diag([sx, sy, 1.0]) @ self.K
+            # The picture's corner, at (-0.5, -0.5), is what stays in place when pixels change their size.
+            K[0, 2] += 0.5 * sx - 0.5
+            K[1, 2] += 0.5 * sy - 0.5
+            D, model = (self.D, FISHEYE[0]) if self.fisheye else (self.D, POLYNOMIAL[0])
+            self._resized[size] = CameraModel(K, size, D=D, model=model)
+        return self._resized[size]
+
+    def rays(self):
+        """x / z and y / z of every pixel: two read-only float32 (H, W), computed once; NaN where the lens model ends."""
+        if self._rays is None:
+            width, height = self.size
+            if not self.distorted:
+                v, u = np.mgrid[:height, :width].astype(np.float64)
+                y = (v - self.K[1, 2]) / self.K[1, 1]
+                x = (u - self.K[0, 2] - self.K[0, 1] * y) / self.K[0, 0]
+            else:
+                v, u = np.mgrid[:height, :width]
+                xy = self.unproject(np.stack([u.ravel(), v.ravel()], -1))
+                x, y = xy.T.reshape(2, height, width)
+            self._rays = tuple(np.ascontiguousarray(part, np.float32) for part in (x, y))
+            for part in self._rays:
+                part.flags.writeable = False
+        return self._rays
+
+    def project(self, points):
+        """Pixels of 3-D points: (N, 3) in the optical frame to float64 (N, 2).
+
+        NaN for points at or behind the camera's plane, not finite, or so far off the axis that the lens model folds
+        them back into the picture. Pixels may lie outside of the picture: `contains` tells.
+        """
+        points = np.asarray(points, np.float64).reshape(-1, 3)
+        usable = np.isfinite(points).all(1) & (points[:, 2] > 1e-6)
+        pixels = np.full((len(points), 2), np.nan)
+        if usable.any():
+            xy = points[usable, :2] / points[usable, 2:]
+            projected = self._distort(xy)
+            if self.distorted:
+                back = self._undistort(projected)
+                projected[~(np.abs(back - xy).max(1) < 0.02 * (1 + np.abs(xy).max(1)))] = np.nan
+            pixels[usable] = projected
+        return pixels
+
+    def unproject(self, pixels):
+        """Rays of pixels: (N, 2) to float64 (N, 2), x / z and y / z; NaN where the lens model has no ray."""
+        pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+        rays = np.full(pixels.shape, np.nan)
+        usable = np.isfinite(pixels).all(1)
+        if usable.any():
+            rays[usable] = self._undistort(pixels[usable])
+        return rays
+
+    def contains(self, pixels):
+        """Which pixels (N, 2) lie inside the picture, bool (N,); NaN does not."""
+        pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+        with np.errstate(invalid='ignore'):
+            return ((pixels >= -0.5) & (pixels <= np.asarray(self.size) - 0.5)).all(1)
+
+    def depth_of(self, points):
+        """A sparse depth picture of 3-D points (a lidar's): (N, 3) in the optical frame to float32 (H, W), metres
+        along Z, NaN where no point falls; the nearest point of a pixel wins."""
+        points = np.asarray(points, np.float64).reshape(-1, 3)
+        pixels = self.project(points)
+        seen = self.contains(pixels)
+        column, row = np.rint(pixels[seen]).astype(int).clip(0, np.asarray(self.size) - 1).T
+        z = points[seen, 2]
+        order = np.argsort(-z, kind='stable')  # numpy keeps the last of several writes to one pixel
+        depth = np.full(self.size[::-1], np.nan, np.float32)
+        depth[row[order], column[order]] = z[order]
+        return depth
+
+    def _distort(self, xy):
+        """Rays (N, 2) to pixels (N, 2), no checks."""
+        if not self.distorted:
+            return np.stack([xy[:, 0] * self.K[0, 0] + xy[:, 1] * self.K[0, 1] + self.K[0, 2],
+                             xy[:, 1] * self.K[1, 1] + self.K[1, 2]], -1)
+        still = np.zeros(3)
+        if self.fisheye:
+            points = np.column_stack([xy, np.ones(len(xy))])[:, None]
+            return cv2.fisheye.projectPoints(points, still, still, self.K, self.D)[0].reshape(-1, 2)
+        points = np.column_stack([xy, np.ones(len(xy))])
+        return cv2.projectPoints(points, still, still, self.K, self.D)[0].reshape(-1, 2)
+
+    def _undistort(self, pixels):
+        """Pixels (N, 2) to rays (N, 2); NaN where the inversion does not come back to its pixel."""
+        if not self.distorted:
+            y = (pixels[:, 1] - self.K[1, 2]) / self.K[1, 1]
+            return np.stack([(pixels[:, 0] - self.K[0, 2] - self.K[0, 1] * y) / self.K[0, 0], y], -1)
+        invert = cv2.fisheye.undistortPoints if self.fisheye else cv2.undistortPoints
+        xy = np.asarray(invert(np.ascontiguousarray(pixels[:, None]), self.K, self.D), np.float64).reshape(-1, 2)
+        xy[~(np.abs(xy) < 1e3).all(1)] = np.nan
+        focal = self.K[[0, 1], [0, 1]]
+        # OpenCV stops after a fixed number of rounds; wide lenses need more of the same.
+        for _ in range(20):
+            error = pixels - self._distort(xy)
+            if not np.nanmax(np.abs(error), initial=0.0) > 0.01:
+                break
+            xy = xy + error / focal
+        off = ~(np.abs(pixels - self._distort(xy)).max(1) < REPROJECTION_LIMIT)
+        xy[off] = np.nan
+        return xy
+
+
+def as_camera(camera, shape):
+    """`camera` as a CameraModel for a picture of `shape` (H, W): a CameraModel is resized to it, a plain K (3, 3) is
+    taken as a pinhole of exactly this picture. ValueError as in CameraModel."""
+    size = shape[1], shape[0]
+    if isinstance(camera, CameraModel):
+        return camera.resized(size)
+    return CameraModel(camera, size)
