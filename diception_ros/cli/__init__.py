@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 VERBS = (
     'demo', 'replay', 'run', 'batch', 'convert', 'train', 'finetune', 'evaluate', 'bench',
     'doctor',
-)  # fmt: skip
+)
 
 
 class Failure(Exception):

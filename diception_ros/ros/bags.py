@@ -92,6 +92,12 @@ def stamp_of(data: bytes) -> int:
     return seconds * 10**9 + nanoseconds
 
 
+def restamped(data: bytes, stamp: int) -> bytes:
+    """The same CDR bytes with another header stamp, nanoseconds."""
+    time = struct.pack('<iI' if data[1] & 1 else '>iI', stamp // 10**9, stamp % 10**9)
+    return data[:4] + time + data[12:]
+
+
 # --- reading ----------------------------------------------------------------------------------
 
 
@@ -205,7 +211,7 @@ def _reason(error: Exception) -> str:
     damaged = re.search(
         r'magic|footer|truncat|malformed|short|length|boundary|not a database|crc|read|decompress',
         text, re.IGNORECASE,
-    )  # fmt: skip
+    )
     way_out = ' (cut off or damaged: `ros2 bag reindex` or `mcap recover` may save it)'
     return f'unreadable bag: {text.rstrip(".")}{way_out if damaged else ""}'
 
@@ -224,7 +230,7 @@ def _qos(latched: bool) -> Qos:
     return Qos(
         QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, durability, never, never,
         QosLiveliness.AUTOMATIC, never, False,
-    )  # fmt: skip
+    )
 
 
 class BagWriter:
@@ -291,19 +297,19 @@ def image(head, picture: np.ndarray, encoding: str):
         'sensor_msgs/msg/Image', header=head, height=picture.shape[0], width=picture.shape[1],
         encoding=encoding, is_bigendian=0, step=picture.strides[0],
         data=picture.reshape(-1).view(np.uint8),
-    )  # fmt: skip
+    )
 
 
 def camera_info(head, intrinsics: np.ndarray, size: tuple[int, int]):
     """sensor_msgs/CameraInfo of a pinhole without distortion; size (width, height) in pixels."""
     k = np.asarray(intrinsics, np.float64)
     region = make('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
-                  do_rectify=False)  # fmt: skip
+                  do_rectify=False)
     return make(
         'sensor_msgs/msg/CameraInfo', header=head, height=size[1], width=size[0],
         distortion_model='plumb_bob', d=np.zeros(5), k=k.reshape(9), r=np.eye(3).reshape(9),
         p=np.hstack([k, np.zeros((3, 1))]).reshape(12), binning_x=0, binning_y=0, roi=region,
-    )  # fmt: skip
+    )
 
 
 def _box(mask_or_points: np.ndarray, size: tuple[int, int]):
@@ -317,7 +323,7 @@ def _box(mask_or_points: np.ndarray, size: tuple[int, int]):
     return make(
         'sensor_msgs/msg/RegionOfInterest', x_offset=int(low[0]), y_offset=int(low[1]),
         width=int(high[0] - low[0]), height=int(high[1] - low[1]), do_rectify=False,
-    )  # fmt: skip
+    )
 
 
 def _point(x: float, y: float, z: float):
@@ -435,7 +441,7 @@ def _entities(head, truth):
             category=truth.categories.get(int(label), ''), score=1.0, area=len(xs), color=color,
             bounding_box=_box(np.stack([xs, ys], 1), (width, height)),
             centroid=_point(xs.mean(), ys.mean(), 0.0),
-        ))  # fmt: skip
+        ))
     entities.sort(key=lambda entity: -entity.area)
     return make('diception_ros/msg/EntityArray', header=head, entities=entities)
 
@@ -453,10 +459,10 @@ def _poses(head, truth):
                 'diception_ros/msg/Keypoint', x=float(x) if known else np.nan,
                 y=float(y) if known else np.nan, score=float(known), visible=bool(state == 2),
                 position=_point(px, py, pz),
-            ))  # fmt: skip
+            ))
         people.append(make(
             'diception_ros/msg/PoseKeypoints', keypoints=joints, types_known=True,
             left_right_ambiguous=False, score=1.0, label=int(person.label),
             bounding_box=_box(person.keypoints[inside, :2], (width, height)),
-        ))  # fmt: skip
+        ))
     return make('diception_ros/msg/PoseKeypointsArray', header=head, people=people)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`diception replay`: a bag through the live node, frame by frame, so that nothing is dropped.
+
+Each picture is sent when the one before is answered, and only after the node has taken everything
+that was recorded before it. So the same bag, model, parameters and seed give the same messages,
+byte for byte, on the same machine: a regression test of perception for a user's CI.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diception_ros.cli import Failure
+from diception_ros.cli.source import FROM_IMAGE, ONCE, TASKS, Source, source_of
+
+PATIENCE = 300.0  # seconds for one frame before the node counts as stuck
+# Of the node, but about the moment of the run and not about the pictures.
+NOT_PERCEPTION = ('/diagnostics', 'debug/latency_ms')
+
+
+def replay(
+    bag: Annotated[Path, typer.Argument(help='A rosbag2 (mcap or sqlite3), raw or compressed.')],
+    out: Annotated[Path, typer.Option(help='The new bag.')],
+    image_topic: Annotated[list[str] | None, typer.Option(
+        help='Its topic of pictures (default: the only one). Repeat it for several cameras.'
+        )] = None,
+    reference_depth: Annotated[str | None, typer.Option(
+        help='Its depth pictures (default: reference_depth beside the pictures).')] = None,
+    outputs: Annotated[str | None, typer.Option(
+        help='Only these outputs, with commas, such as depth/relative,poses.')] = None,
+    tasks: Annotated[str, typer.Option(help="The node's tasks, with commas.")] = ','.join(TASKS),
+    params_file: Annotated[Path | None, typer.Option(
+        help="The node's parameters, as for ros2 run.")] = None,
+    model: Annotated[str, typer.Option(help='nano, or a model directory.')] = 'nano',
+    device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
+    with_input: Annotated[bool, typer.Option(
+        help='Copy the bag that was played into the new one.')] = True,
+    compare: Annotated[Path | None, typer.Option(
+        help='A bag of an earlier replay: report what changed.')] = None,
+    tolerance: Annotated[float, typer.Option(
+        min=0.0, help='Largest difference of any message that is not a failure, 0 to 1.')] = 0.0,
+) -> None:
+    """Replay a bag through the node frame by frame, nothing dropped, everything recorded.
+
+    \b
+    diception replay drive --out seen
+    diception replay drive --out now --no-with-input --compare golden --tolerance 0.01
+
+    Exit status 1 where --compare finds a difference over the tolerance. A difference is the mean
+    distance of a message's numbers, as a share of the range of the golden ones; for label images
+    the share of pixels that differ; 1 for a message that is missing or new.
+    """  # noqa: D301
+    from rich.console import Console
+
+    from diception_ros.ros import bags
+
+    console = Console(highlight=False)
+    if params_file is not None and not params_file.exists():
+        raise Failure(f'{params_file}: no such parameter file')
+    if compare is not None:
+        bags.BagReader(compare).close()
+    sources = [source_of(bag, topic, reference_depth=reference_depth)
+               for topic in image_topic or [None]]
+    parameters = {'tasks': tasks}
+    begin, frames, unusable = time.monotonic(), 0, 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with bags.BagWriter(out) as writer:
+        if with_input:
+            _copy(bag, writer, console)
+        for source in sources:
+            only = outputs.split(',') if outputs else None
+            prefix = _camera_name(source.image) if len(sources) > 1 else ''
+            bad = _through(source, writer, prefix, only, parameters, params_file, model, device,
+                           out.with_name(f'{out.name}.log'), console)
+            frames, unusable = frames + source.frames, unusable + bad
+    seconds = time.monotonic() - begin
+    console.print(f'{out}: {frames} frames in {seconds:.0f} s'
+                  + (f', {unusable} of them unusable pictures' if unusable else ''))
+    if compare is not None:
+        from diception_ros.cli.comparing import compare_bags
+
+        report = compare_bags(out, compare)
+        console.print(report.table(tolerance))
+        if report.worst > tolerance:
+            raise Failure(
+                f'{report.worst_topic} differs from {compare} by {report.worst:.3g}, more than '
+                f'--tolerance {tolerance:g}'
+            )
+
+
+def _camera_name(topic: str) -> str:
+    """'/front/image_raw/compressed' -> 'front/': what tells this camera's outputs from others'."""
+    return topic.removesuffix('/compressed').rpartition('/')[0].strip('/') + '/'
+
+
+def _copy(bag: Path, writer, console) -> None:
+    """Copy a bag's messages, as far as their types are known."""
+    from diception_ros.ros import bags
+
+    with bags.BagReader(bag) as reader:
+        known = {name for name, topic in reader.topics.items() if topic.type in bags.types().types}
+        if unknown := sorted(set(reader.topics) - known):
+            console.print(f'not copied, of unknown types: {", ".join(unknown)}')
+        for topic, stamp, data in reader.messages(known):
+            writer.write(topic, stamp, data, reader.topics[topic].type)
+
+
+class _Turn:
+    """Hears the node, and tells when it has done with the frame that it was sent."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.unusable = 0  # pictures that the node refused: known once a second, by diagnostics
+        self.last = time.monotonic()
+        self._sent = 0
+        self._before: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._heard: list[tuple[str, bytes]] = []
+        self._changed = threading.Condition()
+
+    def hear(self, topic: str, moment: float, data: bytes) -> None:
+        """Take one message of the node; called in the thread that hears."""
+        from diception_ros.cli.recording import frame_counts
+
+        with self._changed:
+            if topic.endswith('debug/latency_ms'):  # the last word about each frame
+                self.answered += 1
+            elif topic == '/diagnostics':
+                self._counts = frame_counts(data)
+                self.unusable = self._since_begin('unusable')
+            else:
+                self._heard.append((topic, data))
+                self.last = moment
+            self._changed.notify_all()
+
+    def meet(self, graph, node, image: str, first: bytes, topics) -> list[tuple[str, bytes]]:
+        """Send one frame ahead until it is answered: then everybody hears everybody.
+
+        Discovery has no other end that can be seen from here. Returns the latched messages.
+        """
+        from diception_ros.cli.live import NAMESPACE
+        from diception_ros.cli.recording import busy
+        from diception_ros.ros import bags
+
+        ahead = bags.restamped(first, bags.stamp_of(first) - 10**9)
+        always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE} & set(topics)
+        for _ in range(6):
+            graph.publish(image, ahead)
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: always <= {topic for topic, _ in self._heard}, 5.0
+                ):
+                    break
+            node.check()
+        graph.settled()
+        deadline = time.monotonic() + PATIENCE
+        with self._changed:
+            self._counts = {}
+            self._changed.wait_for(lambda: self._counts and not busy(self._counts), PATIENCE)
+        if time.monotonic() > deadline:
+            raise Failure(f'diception_node does not answer {image}: {node.last_words()}')
+        return [(topic, data) for topic, data in self.take() if topic.endswith(ONCE)]
+
+    def begin(self) -> None:
+        """Count from here."""
+        with self._changed:
+            self.answered = self.unusable = 0
+            self._before = dict(self._counts)
+
+    def _since_begin(self, what: str) -> int:
+        return self._counts.get(what, 0) - self._before.get(what, 0)
+
+    def await_answer(self, node, frame: str) -> None:
+        """Wait until the frame just sent is answered, or refused as no usable picture."""
+        self._sent += 1
+        deadline = time.monotonic() + PATIENCE
+        with self._changed:
+            while self.answered + self.unusable < self._sent:
+                self._changed.wait(0.5)
+                node.check()
+                if self._since_begin('failed'):
+                    raise Failure(f'{frame}: diception_node failed: {node.last_words()}')
+                if time.monotonic() > deadline:
+                    raise Failure(f'{frame}: no answer in {PATIENCE:.0f} s: {node.last_words()}')
+
+    def take(self) -> list[tuple[str, bytes]]:
+        """What was heard since the last call."""
+        with self._changed:
+            heard, self._heard = self._heard, []
+        return heard
+
+
+def _through(
+    source: Source, writer, prefix: str, only: list[str] | None, parameters: dict, params_file,
+    model: str, device: str, log: Path, console,
+) -> int:
+    """Play one camera of a bag; the number of pictures that the node could not use."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from diception_ros.cli.live import NAMESPACE, NODE, Graph, introduce, node_process, queues
+    from diception_ros.ros import bags
+
+    outputs = [f'{NAMESPACE}/{name}' for name in only or source.expected]
+    parameters = {
+        **parameters,
+        'drop_frames': False,
+        'image_transport': 'compressed' if source.compressed else 'raw',
+        **queues(outputs, 'publisher', depth=1000),
+        **queues(source.side.values(), 'subscription', depth=1000, reliability='reliable'),
+    }
+    turn = _Turn()
+    with (
+        node_process(log, parameters, source.remaps, model, device, params_file) as node,
+        bags.BagReader(source.path) as bag,
+        Graph(turn.hear, 'replay') as graph,
+    ):
+        with console.status(f'starting diception_node (model {model}, {device})'):
+            offers = {topic: bag.topics[topic].type for topic in source.topics}
+            offered = introduce(graph, node, source.image, offers, outputs)
+            types = {
+                topic: msgtype for topic, msgtype in offered.items()
+                if topic in outputs or (not only and not topic.endswith(NOT_PERCEPTION))
+            }
+            for topic in (*types, '/diagnostics', f'{NODE}/debug/latency_ms'):
+                graph.hear(topic, offered[topic], depth=1000)
+            _, _, first = next(bag.messages([source.image]))
+            latched = turn.meet(graph, node, source.image, first, types)
+
+        frames: dict[int, int] = {}  # stamp -> its time in the bag
+        came: Counter[str] = Counter()
+
+        def keep(messages) -> None:
+            for topic, data in messages:
+                headed = bags.has_header(types[topic]) and not topic.endswith(ONCE)
+                moment = frames[bags.stamp_of(data)] if headed else min(frames.values())
+                name = f'{NAMESPACE}/{prefix}{topic.removeprefix(NAMESPACE + "/")}'
+                writer.write(name, moment, data, types[topic])
+                came[topic] += 1
+
+        turn.begin()
+        waiting: set[str] = set()  # side inputs that the node may not have taken yet
+        with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(),
+                      TimeRemainingColumn(), console=console) as progress:
+            task = progress.add_task(f'replaying {source.image}', total=source.frames)
+            for topic, moment, data in bag.messages(source.topics):
+                if topic != source.image:
+                    graph.publish(topic, data)
+                    waiting.add(topic)
+                    continue
+                if waiting:
+                    for side in waiting:
+                        graph.delivered(side, 10.0)
+                    graph.settled()
+                    waiting.clear()
+                frames[bags.stamp_of(data)] = moment
+                graph.publish(topic, data)
+                turn.await_answer(node, f'frame {len(frames)} of {source.image}')
+                keep([*latched, *turn.take()])
+                latched.clear()
+                progress.advance(task)
+            while time.monotonic() - turn.last < 1.5:
+                time.sleep(0.1)
+            keep(turn.take())
+    for name in FROM_IMAGE:
+        number = came[f'{NAMESPACE}/{name}']
+        if 0 < number < turn.answered:
+            raise Failure(f'{name}: {number} messages for {turn.answered} answered frames: lost')
+    if not came:
+        raise Failure(f'nothing came on {", ".join(outputs)}; see {log}')
+    return turn.unusable

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`diception run`: pictures from files through the model, without ROS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from diception_ros.cli import Failure
+
+DEFAULT_TASKS = ('depth', 'normals', 'entities', 'semantic:person', 'pose')
+
+
+def run(
+    images: Annotated[list[Path], typer.Argument(help='Pictures: PNG, JPEG, ...')],
+    tasks: Annotated[str | None, typer.Option(
+        help='Tasks, with commas (default: depth, normals, entities, semantic:person and pose, '
+        'and segmentation where there are points).')] = None,
+    points: Annotated[list[str] | None, typer.Option(
+        help='x,y of what to segment, as fractions of the picture: 0.5,0.5 is its middle. '
+        'Repeat it for more points on the same thing.')] = None,
+    out: Annotated[Path, typer.Option(help='Folder for the results.')] = Path('diception-out'),
+    model: Annotated[str, typer.Option(help='nano, or a model directory.')] = 'nano',
+    device: Annotated[str, typer.Option(help='cpu, cuda, cuda:1, ...')] = 'cpu',
+    steps: Annotated[int | None, typer.Option(
+        min=1, help="Denoising steps (default: the model's own, per task).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help='Seed of the noise.')] = 0,
+) -> None:
+    """Perceive pictures: colour pictures, raw arrays and an overlay for each.
+
+    \b
+    diception run photo.jpg
+    diception run *.png --tasks depth,normals --out results
+    diception run photo.jpg --points 0.4,0.7
+
+    A folder per picture: <task>.png for eyes, depth_raw.png and entities_raw.png (16 bit),
+    overlay.jpg, and arrays.npz with everything.
+    """  # noqa: D301
+    clicks = [_point(text) for text in points or []]
+    pictures = [_read(path) for path in images]
+
+    from rich.progress import track
+
+    from diception_ros.model import DiceptionPipeline
+
+    pipeline = DiceptionPipeline.from_pretrained(model, device=device)
+    wanted = _tasks(tasks, pipeline.tasks, bool(clicks))
+    folders = _folders(out, images)
+    for folder, rgb in track(list(zip(folders, pictures, strict=True)), 'perceiving',
+                             disable=len(images) < 2, transient=True):
+        found = pipeline(rgb, tasks=wanted, points=clicks, num_inference_steps=steps, seed=seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, picture in _pictures(rgb, found).items():
+            _save(folder / name, picture)
+        np.savez_compressed(folder / 'arrays.npz', **_arrays(found))
+        print(folder)
+
+
+def _point(text: str) -> tuple[float, float]:
+    """'0.4,0.7' -> (0.4, 0.7)."""
+    try:
+        x, y = (float(part) for part in text.split(','))
+    except ValueError:
+        raise typer.BadParameter(f'--points {text}: x,y as fractions, such as 0.4,0.7') from None
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise typer.BadParameter(
+            f'--points {text}: fractions of the picture from 0 to 1, not pixels'
+        )
+    return x, y
+
+
+def _read(path: Path) -> np.ndarray:
+    """uint8 RGB (H, W, 3) of a picture file."""
+    if not path.exists():
+        raise Failure(f'{path}: no such picture')
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise Failure(f'{path}: not a picture that OpenCV can read')
+    return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def _tasks(given: str | None, able: list[str], clicked: bool) -> list[str]:
+    """The tasks asked for; without a list the default ones that the model can do."""
+    if given is None:
+        tasks = [task for task in DEFAULT_TASKS if task in able]
+    else:
+        tasks = [task.strip() for task in given.split(',') if task.strip()]
+        for task in tasks:
+            if task not in able:
+                raise Failure(f'--tasks: the model has no task {task}; it has {", ".join(able)}')
+    if clicked and 'segmentation' not in tasks:
+        tasks.append('segmentation')
+    if 'segmentation' in tasks and not clicked:
+        raise Failure('--tasks: segmentation needs to know what: add --points 0.5,0.5')
+    if not tasks:
+        raise Failure(f'--tasks: none given; the model has {", ".join(able)}')
+    return tasks
+
+
+def _folders(out: Path, images: list[Path]) -> list[Path]:
+    """A folder per picture: its name without suffix, with a number where two are alike."""
+    folders: list[Path] = []
+    for path in images:
+        folder, number = out / path.stem, 2
+        while folder in folders:
+            folder, number = out / f'{path.stem}_{number}', number + 1
+        folders.append(folder)
+    return folders
+
+
+def _save(path: Path, picture: np.ndarray) -> None:
+    """Write RGB or grey; the suffix says how."""
+    bgr = picture[..., ::-1] if picture.ndim == 3 else picture
+    if not cv2.imwrite(str(path), bgr):
+        raise Failure(f'{path}: could not be written')
+
+
+def _arrays(found) -> dict[str, np.ndarray]:
+    """Everything that was found, under the names of the result's fields."""
+    fields = ('depth', 'normals', 'segmentation', 'restored')
+    arrays = {name: getattr(found, name) for name in fields}
+    if found.entities is not None:
+        arrays['entities'] = found.entities.labels
+    if found.poses is not None:
+        people = [person.keypoints for person in found.poses]
+        arrays['poses'] = np.stack(people) if people else np.zeros((0, 17, 3), np.float32)
+    for category, mask in (found.semantic or {}).items():
+        arrays[f'semantic:{category}'] = mask
+    for name, picture in (found.adapters or {}).items():
+        arrays[f'adapter:{name}'] = picture
+    return {name: array for name, array in arrays.items() if array is not None}
