@@ -32,7 +32,8 @@ class Camera:
         yaw, pitch, roll = math.radians(yaw), math.radians(pitch), math.radians(roll)
         forward = np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch)])
         right = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
-        down = np.cross(forward, right)
+        down = np.array([-forward[2] * right[1], forward[2] * right[0],
+                         forward[0] * right[1] - forward[1] * right[0]])
         pose = np.eye(4)
         pose[:3, 0] = math.cos(roll) * right + math.sin(roll) * down
         pose[:3, 1] = math.cos(roll) * down - math.sin(roll) * right

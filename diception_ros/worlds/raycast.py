@@ -10,6 +10,7 @@ import numpy as np
 from diception_ros.worlds import solids as shapes
 from diception_ros.worlds.camera import corner_bounds, ellipsoid_bounds
 
+LARGE = 1500        # pixels
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
@@ -62,50 +63,80 @@ def cast(placed, x, y, depth, surface, first=0):
     for kind, meet in ((shapes.BOX, _meet_boxes), (shapes.CYLINDER, _meet_cylinders),
                        (shapes.ROUND_CONE, _meet_round_cones)):
         rows = np.flatnonzero(seen & (kinds == kind))
+        area = width[rows] * height[rows]
+        # what fills much of the picture goes alone, the many small ones together
+        for row in rows[area > LARGE]:
+            _cast_large(placed, row, rectangles[row], meet, x, y, depth, surface, first)
+        rows = rows[area <= LARGE]
         start = 0
         while start < len(rows):        # in portions, so that large pictures stay in the cache
             areas = np.cumsum(width[rows[start:]] * height[rows[start:]])
             stop = start + max(1, int(np.searchsorted(areas, 60000, side='right')))
-            _cast_kind(placed, rows[start:stop], rectangles, meet, x, y, depth, surface, first)
+            _cast_small(placed, rows[start:stop], rectangles, meet, x, y, depth, surface, first)
             start = stop
 
 
-def _cast_kind(placed, rows, rectangles, meet, x, y, depth, surface, first):
+def _cast_large(placed, row, rectangle, meet, x, y, depth, surface, first):
+    left, top, right, bottom = rectangle.tolist()
+    rays = placed.rays[row]
+    for start in range(top, bottom, max(1, 60000 // (right - left))):
+        part = slice(start, min(bottom, start + max(1, 60000 // (right - left)))), slice(left, right)
+        across = rays[:, :1] * x[part[1]] + rays[:, 2:]
+        down = rays[:, 1:2] * y[part[0]]
+        d = (down[:, :, None] + across[:, None, :]).reshape(3, -1)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            hit = meet(d, placed.origin[row:row + 1], placed.solids.shape[row:row + 1], slice(None))
+        _keep_nearest(depth[part], surface[part], hit, first + row)
+
+
+def _cast_small(placed, rows, rectangles, meet, x, y, depth, surface, first):
     left, top, right, bottom = rectangles[rows].T
     width, height = right - left, bottom - top
     area = width * height
-    which = np.repeat(np.arange(len(rows), dtype=np.int32), area)
+    which = np.repeat(np.arange(len(rows)), area)
     ends = np.cumsum(area)
     rx = np.empty(ends[-1], np.float32)
     ry = np.empty(ends[-1], np.float32)
     begin = 0
     pieces = []
-    for l, t, r, b, end in zip(left.tolist(), top.tolist(), right.tolist(), bottom.tolist(), ends.tolist()):
+    for l, t, r, b, end in zip(left.tolist(), top.tolist(), right.tolist(), bottom.tolist(),
+                               ends.tolist(), strict=True):
         shape = (b - t, r - l)
         rx[begin:end].reshape(shape)[:] = x[l:r]
         ry[begin:end].reshape(shape)[:] = y[t:b, None]
-        pieces.append((begin, end, shape, slice(t, b), slice(l, r)))
+        pieces.append((begin, end, (slice(t, b), slice(l, r))))
         begin = end
-    rays = placed.rays[rows].reshape(-1, 9).T
-    d = [rays[3 * i][which] * rx + (rays[3 * i + 1][which] * ry + rays[3 * i + 2][which]) for i in range(3)]
+    maps = placed.rays[rows].reshape(-1, 9).T
+    d = []
+    for i in range(0, 9, 3):
+        ray = maps[i][which]
+        ray *= rx
+        tilt = maps[i + 1][which]
+        tilt *= ry
+        ray += tilt
+        ray += maps[i + 2][which]
+        d.append(ray)
     with np.errstate(divide='ignore', invalid='ignore'):
         hit = meet(d, placed.origin[rows], placed.solids.shape[rows], which)
-    for row, (begin, end, shape, down, across) in zip(rows.tolist(), pieces):
-        new = hit[begin:end].reshape(shape)
-        old = depth[down, across]
-        nearer = new < old
-        np.copyto(old, new, where=nearer)
-        np.copyto(surface[down, across], np.int32(first + row), where=nearer)
+    for row, (begin, end, part) in zip(rows.tolist(), pieces, strict=True):
+        _keep_nearest(depth[part], surface[part], hit[begin:end], first + row)
+
+
+def _keep_nearest(depth, surface, hit, number):
+    hit = hit.reshape(depth.shape)
+    nearer = hit < depth
+    np.copyto(depth, hit, where=nearer)
+    np.copyto(surface, np.int32(number), where=nearer)
 
 
 def _meet_boxes(d, origin, _, which):
     near, far = None, None
     for axis in range(3):
         inverse = 1 / d[axis]
-        o = origin[:, axis].astype(np.float32)[which]
-        middle = -o * inverse
-        reach = np.abs(inverse)
-        enter, leave = middle - reach, middle + reach
+        middle = (-origin[:, axis]).astype(np.float32)[which] * inverse
+        reach = np.abs(inverse, out=inverse)
+        enter = middle - reach
+        leave = np.add(middle, reach, out=middle)
         near = enter if near is None else np.maximum(near, enter, out=near)
         far = leave if far is None else np.minimum(far, leave, out=far)
     near[~((near < far) & (near > 0))] = np.inf

@@ -21,7 +21,7 @@ def render(scene, camera, photo=None):
     depth, surface = _room(scene, camera.pose, x, y)
     placed = Placed(scene.solids, camera.pose)
     cast(placed, x, y, depth, surface, FACES)
-    rows = surface.ravel()
+    rows = surface.ravel().astype(np.intp)
     z = depth.ravel()
 
     # normals, optical frame
@@ -187,42 +187,48 @@ def _mirror(scene, camera, rows, px, py, colour):
 
 
 def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
-    paint_of = np.concatenate([scene.faces, scene.solids.paint, [scene.faces[4]]])
-    paint = paint_of[rows]
-    columns = scene.paints.T
-    colour = [columns[i][paint] for i in range(3)]
-    textured = columns[6][paint] > 0
-    which = np.flatnonzero(textured)
-    if len(which):
-        q = np.empty((3, len(rows)), np.float32)      # metric coordinates that stick to the surface
-        n = np.empty((3, len(rows)), np.float32)      # the normal in the same axes
-        flat = np.flatnonzero(textured & (rows < FACES))
-        for i in range(3):
-            q[i, flat] = relative[i][flat] + np.float32(camera.pose[i, 3])
-            n[i, flat] = np.abs(_FACE_NORMAL[:, i]).astype(np.float32)[rows[flat]]
-        picked = textured[solid]
-        body = solid[picked]
-        if len(body):
-            row = rows[body] - FACES
-            scale = scene.solids.scale.astype(np.float32)
-            turn = (scene.solids.turn @ camera.pose[:3, :3]).astype(np.float32)
-            for i in range(3):
-                q[i, body] = local[i][picked] * scale[:, i][row]
-                n[i, body] = np.abs(turn[:, i, 0][row] * normals[0][body] + turn[:, i, 1][row] * normals[1][body]
-                                    + turn[:, i, 2][row] * normals[2][body])
-        q, n = q[:, which], n[:, which]
-        first = (n[0] > n[1]) & (n[0] > n[2])
+    """Colour, three of (P,), and gloss (P,) of the paint at every pixel; patterns stick to their surface."""
+    of_surface = np.concatenate([scene.faces, scene.solids.paint, [scene.faces[4]]])
+    paints = scene.paints[of_surface]
+    columns = np.ascontiguousarray(paints.T)
+    colour = [columns[i][rows] for i in range(3)]
+    gloss = columns[8][rows]
+    patterned = columns[6] > 0
+    if not patterned.any():
+        return colour, gloss
+    # pixels, and the two coordinates on the surface in metres
+    which, along = [], []
+    for face in range(FACES):
+        if patterned[face]:
+            pixels = np.flatnonzero(rows == face)
+            axes = [axis for axis in range(3) if axis != face >> 1]
+            which.append(pixels)
+            along.append([relative[a][pixels] + np.float32(camera.pose[a, 3]) for a in axes])
+    if patterned[FACES:].any():
+        picked = np.flatnonzero(patterned[rows[solid]])
+        pixels = solid[picked]
+        row = rows[pixels] - FACES
+        scale = scene.solids.scale.astype(np.float32)
+        turn = (scene.solids.turn @ camera.pose[:3, :3]).astype(np.float32)
+        q = [local[i][picked] * scale[:, i][row] for i in range(3)]
+        n = [np.abs(turn[:, i, 0][row] * normals[0][pixels] + turn[:, i, 1][row] * normals[1][pixels]
+                    + turn[:, i, 2][row] * normals[2][pixels]) for i in range(3)]
+        first = (n[0] > n[1]) & (n[0] > n[2])       # seen along the solid's first axis
         second = ~first & (n[1] > n[2])
-        u = np.where(first, q[1], q[0])
-        v = np.where(first | second, q[2], q[1])
-        kind = paint[which]
-        density = columns[7][kind]
-        facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which] + normals[2][which])
-        footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density / np.maximum(facing, .25)
-        value = textures.sample(columns[6][kind].astype(np.int32), u * density, v * density, footprint)
-        for i in range(3):
-            colour[i][which] += (columns[3 + i][kind] - columns[i][kind]) * value
-    return colour, columns[8][paint]
+        which.append(pixels)
+        along.append([np.where(first, q[1], q[0]), np.where(first | second, q[2], q[1])])
+    which = np.concatenate(which)
+    if len(which) == 0:
+        return colour, gloss
+    u, v = (np.concatenate([pair[i] for pair in along]) for i in (0, 1))
+    row = rows[which]
+    density = columns[7][row]
+    facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which] + normals[2][which])
+    footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density / np.maximum(facing, .25)
+    value = textures.sample(columns[6].astype(np.intp)[row], u * density, v * density, footprint)
+    for i in range(3):
+        colour[i][which] += (columns[3 + i] - columns[i])[row] * value
+    return colour, gloss
 
 
 _RING = [(.35, 1.0), (.65, 3.4), (.9, 5.8), (.5, 5.0), (.8, 1.9), (1.0, 0.2)]
@@ -270,8 +276,8 @@ def _shadow(scene, lamp, size, relative, position, normal):
     for radius, angle in _RING:
         c, s = np.float32(np.cos(angle) * radius), np.float32(np.sin(angle) * radius)
         # a ring of taps, stretched differently at every pixel so that few of them give smooth edges
-        column = (u + blur_x * (c * turn)).astype(np.int32)
-        row = (v + blur_y * (s * turn)).astype(np.int32)
+        column = (u + blur_x * (c * turn)).astype(np.intp)
+        row = (v + blur_y * (s * turn)).astype(np.intp)
         np.clip(column, 0, side + 1, out=column)
         np.clip(row, 0, side + 1, out=row)
         total += flat[row * (side + 2) + column] > depth
@@ -293,10 +299,12 @@ def _looking(position, target):
     """A pose at `position` that looks at `target`."""
     forward = target - position
     forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, (0.0, 0.0, 1.0) if abs(forward[2]) < .95 else (1.0, 0.0, 0.0))
+    side = (0.0, 0.0, 1.0) if abs(forward[2]) < .95 else (1.0, 0.0, 0.0)
+    right = np.cross(forward, side)
     right /= np.linalg.norm(right)
     pose = np.eye(4)
-    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = right, np.cross(forward, right), forward, position
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    pose[:3, 3] = position
     return pose
 
 

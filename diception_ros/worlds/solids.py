@@ -118,4 +118,5 @@ def frames(along, side):
     z = along
     x = side - (side * z).sum(axis=1, keepdims=True) * z
     x = x / np.maximum(np.sqrt((x * x).sum(axis=1, keepdims=True)), 1e-9)
-    return np.stack([x, np.cross(z, x), z], axis=1)
+    y = z[:, [1, 2, 0]] * x[:, [2, 0, 1]] - z[:, [2, 0, 1]] * x[:, [1, 2, 0]]
+    return np.stack([x, y, z], axis=1)

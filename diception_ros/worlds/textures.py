@@ -68,7 +68,7 @@ def _pattern(name, rng):
 
 @cache
 def atlas():
-    """All pyramids in one array: (texels float32 (N,), offsets of the levels int32 (levels,), texels per texture)."""
+    """All pyramids in one array: (texels float32 (N,), offsets of the levels int (levels,), texels per texture)."""
     rng = np.random.default_rng(20)
     texels, offsets = [], []
     for name in NAMES:
@@ -83,7 +83,7 @@ def atlas():
                 break
             picture = cv2.resize(picture, None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA).reshape(
                 picture.shape[0] // 2, -1)
-    return np.concatenate(texels), np.array(offsets, np.int32), position
+    return np.concatenate(texels), np.array(offsets), position
 
 
 def sample(texture, u, v, footprint):
@@ -91,8 +91,9 @@ def sample(texture, u, v, footprint):
     covers, in tiles."""
     texels, offsets, stride = atlas()
     level = np.log2(np.maximum(footprint * SIDE, 1)) + .5
-    level = np.minimum(level.astype(np.int32), len(offsets) - 1)
-    side = np.right_shift(SIDE, level)
-    column = np.floor(u * side).astype(np.int32) & (side - 1)
-    row = np.floor(v * side).astype(np.int32) & (side - 1)
+    level = np.minimum(level.astype(np.intp), len(offsets) - 1)
+    side = (SIDE >> np.arange(len(offsets)))[level]
+    wide = side.astype(np.float32)
+    column = np.floor(u * wide).astype(np.intp) & (side - 1)
+    row = np.floor(v * wide).astype(np.intp) & (side - 1)
     return texels[texture * stride + offsets[level] + row * side + column]
