@@ -73,8 +73,6 @@ class DiceptionNode(LifecycleNode):
         try:
             self.on_worker(self.perceiver.load, settings)
             parameters.settings_from(settings, self.perceiver.pipe.tasks)
-        except ExternalShutdownException:
-            raise
         except Exception as error:
             self.health.error('configure', f'cannot configure: {one_line(error)}')
             self.on_worker(self.perceiver.free)
@@ -120,7 +118,8 @@ class DiceptionNode(LifecycleNode):
                 if future.done():
                     raise
                 if not self.context.ok():
-                    raise ExternalShutdownException() from None
+                    # Not an Exception: rclpy would catch it and go on with a dead context.
+                    raise KeyboardInterrupt from None
 
     # ---- parameters
 
@@ -205,7 +204,7 @@ def main():
     except parameters.ParameterError as error:
         rclpy.logging.get_logger('diception').fatal(str(error))
         status = 2
-    except ExternalShutdownException:
+    except (ExternalShutdownException, KeyboardInterrupt):
         pass
     rclpy.try_shutdown()
     sys.stdout.flush()
@@ -226,7 +225,7 @@ def run(node):
     try:
         executor.spin()
     finally:
-        node.worker.stop(1.0)
+        node.worker.stop(0.5)
 
 
 if __name__ == '__main__':

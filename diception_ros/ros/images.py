@@ -153,6 +153,7 @@ for _pattern, _code in _BAYER.items():
     _PICTURES[f'bayer_{_pattern}8'] = _bytes(1, _code)
     _PICTURES[f'bayer_{_pattern}16'] = _words(1, _code)
 
+ENCODINGS = tuple(_PICTURES)
 _PIXEL_BYTES = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, '8UC1': 1, '8UC3': 3,
                 '8UC4': 4, 'rgb16': 6, 'bgr16': 6, 'rgba16': 8, 'bgra16': 8, 'mono16': 2, '16UC1': 2,
                 '16UC3': 6, '16UC4': 8, 'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2,
