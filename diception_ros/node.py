@@ -11,12 +11,12 @@ if os.path.basename(sys.argv[0]) == 'diception_node':
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
-from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diception_ros.geometry import ClickTracker
+
 
 @dataclass(eq=False)
 class PixelClick:
@@ -35,15 +37,13 @@ class Clicks:
     """The points of the segmentation task, oldest first; thread-safe.
 
     warn(key, text) logs one throttled line. transforms has `matrix(target, source, stamp)` -> float64
-    (4, 4), or raises LookupError with the reason (ros/transforms.py). make_tracker() gives an object
-    with `follow(rgb, points (N, 2)) -> (N, 2)`, NaN for what is lost; None = no tracking.
+    (4, 4), or raises LookupError with the reason (ros/transforms.py).
     """
 
-    def __init__(self, warn, transforms=None, make_tracker=None):
+    def __init__(self, warn, transforms):
         self._warn = warn
         self._transforms = transforms
-        self._make_tracker = make_tracker
-        self._tracker = None
+        self._tracker = ClickTracker()
         self._lock = threading.Lock()
         self._clicks = []
 
@@ -81,7 +81,6 @@ class Clicks:
         """Forget all points; return how many there were."""
         with self._lock:
             count, self._clicks = len(self._clicks), []
-            self._tracker = None
         return count
 
     def on_picture(self, rgb, header, camera, mode):
@@ -94,8 +93,8 @@ class Clicks:
             clicks = list(self._clicks)
         height, width = rgb.shape[:2]
         self._drop_outside([c for c in clicks if isinstance(c, PixelClick) and c.fresh], width, height)
-        if mode == 'track':
-            self._track([c for c in clicks if isinstance(c, PixelClick)], rgb)
+        # In the other modes the tracker forgets, or it would later compare with an old picture.
+        self._track([c for c in clicks if isinstance(c, PixelClick)] if mode == 'track' else [], rgb)
         points = []
         with self._lock:
             clicks = list(self._clicks)
@@ -124,20 +123,17 @@ class Clicks:
             click.fresh = False
 
     def _track(self, clicks, rgb):
-        if self._make_tracker is None or not clicks:
+        if not clicks:
+            self._tracker = ClickTracker()
             return
-        if self._tracker is None:
-            self._tracker = self._make_tracker()
-        moved = self._tracker.follow(rgb, np.array([(c.x, c.y) for c in clicks], np.float32), clicks)
-        lost = []
+        moved = self._tracker.follow(rgb, [(c.x, c.y) for c in clicks], keys=clicks)
         for click, (x, y) in zip(clicks, moved):
-            if math.isfinite(x):
+            if click not in self._tracker.lost:
                 click.x, click.y = float(x), float(y)
-            else:
-                lost.append(click)
-                self._warn('click lost', f'the clicked thing at ({click.x:.0f}, {click.y:.0f}) is lost: '
-                           'it left the picture or cannot be followed; click it again')
-        self._remove(lost)
+        for click, reason in self._tracker.lost.items():
+            self._warn('click lost', f'the clicked thing at ({click.x:.0f}, {click.y:.0f}) is lost: '
+                       f'{reason}; click it again')
+        self._remove(self._tracker.lost)
 
     def _project(self, click, header, camera, width, height):
         if camera is None:

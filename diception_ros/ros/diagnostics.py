@@ -30,6 +30,7 @@ class Health:
         self._seen = collections.Counter()         # counts at the last report
         self._reported = time.monotonic()
         self._latencies = collections.deque(maxlen=200)   # (time, {stage: ms})
+        self._notes = {}
         self.last_error = ''
 
     def count(self, what, number=1):
@@ -42,6 +43,10 @@ class Health:
         with self._lock:
             self.counts['answered'] += 1
             self._latencies.append((time.monotonic(), milliseconds))
+
+    def note(self, key, value):
+        """Keep a value for the report, as it is now."""
+        self._notes[key] = value
 
     def warn(self, key, text):
         """Log a warning, at most one line per `key` every few seconds."""
@@ -100,7 +105,7 @@ class Health:
             values[f'frames {key}'] = counts.get(key, 0)
         values['frames waiting'] = waiting
         values['last error'] = self.last_error or 'none'
-        values.update(facts)
+        values |= {**self._notes, **facts}
         status = DiagnosticStatus(
             level=level, name=name, message=message, hardware_id=str(facts.get('device', '')),
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])

@@ -9,7 +9,7 @@ import time
 
 from geometry_msgs.msg import Point, PointStamped
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import (HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind)
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diception_ros.tasks import task_named
+
 PALETTES = ('turbo', 'viridis', 'magma', 'gray')
 
 ANY_TIME = 'any time'

@@ -3,74 +3,10 @@
 
 import gc
 import time
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-import numpy as np
-
-from diception_ros.geometry.scale import fit_near_far, fit_reference
 from diception_ros.ros import images
+from diception_ros.ros.answer import Answer
 from diception_ros.ros.parameters import steps_and_guidance
-
-
-@dataclass
-class Answer:
-    """What is known about one frame, for the outputs; pictures are (H, W, ...) of the camera."""
-
-    header: Any           # std_msgs Header of the image, unchanged
-    rgb: np.ndarray       # uint8 (H, W, 3)
-    perception: Any       # model.Perception; None in a field = not asked for
-    settings: dict        # the parameters of this frame
-    points: list          # [(x, y)] in pixels, of the segmentation
-    camera: Any           # geometry CameraModel of this picture, None while unknown
-    camera_info: Any      # CameraInfo with this frame's header, None while unknown
-    reference: Any        # float32 (h, w) metres, NaN unknown; None where there is none
-    health: Any
-
-    @cached_property
-    def metric_depth(self):
-        """float32 (H, W) metres along Z, NaN where unknown; None while no scale is known."""
-        scale = self._scale()
-        if scale is None:
-            return None
-        if not scale.ok:
-            self.health.warn('scale', f'no metres: {scale.reason}')
-        metres = scale.depth(self.perception.depth)
-        if self.settings['depth.scale'] == 'reference' and self.settings['depth.keep_reference']:
-            known = np.isfinite(self.reference)
-            if self.reference.shape == metres.shape:
-                metres[known] = self.reference[known]
-        return metres
-
-    def _scale(self):
-        mode = self.settings['depth.scale']
-        if mode == 'none' or self.perception.depth is None:
-            return None
-        if mode == 'near_far':
-            return fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
-        if mode == 'reference':
-            if self.reference is None:
-                self.health.warn('scale', 'no metres: no reference_depth has a stamp within '
-                                 'depth.reference_tolerance of the image; publish one, or set '
-                                 'depth.scale to ground_plane or near_far')
-                return None
-            return fit_reference(self.perception.depth, self.reference)
-        return None
-
-    def joints_in_space(self, keypoints):
-        """Return float (17, 3) metres in the optical frame for keypoints (17, 3) in pixels; NaN unknown."""
-        places = np.full((len(keypoints), 3), np.nan)
-        metres = self.__dict__.get('metric_depth')  # only where somebody has asked for metres already
-        if metres is None or self.camera is None:
-            return places
-        known = np.isfinite(keypoints[:, :2]).all(1) & (keypoints[:, 2] > 0)
-        columns, rows = np.rint(keypoints[known, :2]).astype(int).T
-        inside = (0 <= columns) & (columns < metres.shape[1]) & (0 <= rows) & (rows < metres.shape[0])
-        known[known] = inside
-        z = metres[rows[inside], columns[inside]][:, None]
-        places[known] = np.hstack([self.camera.unproject(keypoints[known, :2]) * z, z])
-        return places
 
 
 class Perceiver:

@@ -32,9 +32,9 @@ class Transforms:
         """Return target_from_source at `stamp`, float64 (4, 4); LookupError with the reason if unknown."""
         if self._buffer is None:
             raise LookupError(f"it is in frame '{source}', the camera in '{target}': {self._problem}")
+        import tf2_ros
         from rclpy.duration import Duration
         from rclpy.time import Time
-        import tf2_ros
         try:
             found = self._buffer.lookup_transform(target, source, Time.from_msg(stamp),
                                                   Duration(seconds=self.PATIENCE)).transform

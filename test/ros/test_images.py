@@ -4,12 +4,10 @@
 import cv2
 import numpy as np
 import pytest
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
-sensor_msgs = pytest.importorskip('sensor_msgs.msg', reason='no ROS 2 Python packages here')
-
-from diception_ros.ros import images  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from diception_ros.ros import images
 
 HEADER = Header(frame_id='camera')
 

@@ -18,7 +18,6 @@ from diception_ros.ros.outputs.pose import Pose
 from diception_ros.ros.outputs.restoration import Restoration
 from diception_ros.ros.outputs.segmentation import Segmentation
 from diception_ros.ros.outputs.semantic import Semantic
-
 from diception_ros.ros.outputs.topic import Topic
 
 # Depth and the cloud come first: the poses take the metres that these have worked out.

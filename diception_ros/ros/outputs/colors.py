@@ -2,6 +2,8 @@
 """Stand-in for tasks/drawing.py."""
 import cv2
 import numpy as np
+
+
 def depth(d, palette='turbo'):
     code = {'turbo': cv2.COLORMAP_TURBO, 'viridis': cv2.COLORMAP_VIRIDIS, 'magma': cv2.COLORMAP_MAGMA, 'gray': cv2.COLORMAP_BONE}[palette]
     return cv2.applyColorMap((np.nan_to_num(d) * 255).clip(0, 255).astype(np.uint8), code)[..., ::-1].copy()

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known about one frame: what the outputs publish, metres and places in space included."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from diception_ros.geometry import (
+    Scale,
+    complete_depth,
+    fit_ground_plane,
+    fit_near_far,
+    fit_reference,
+)
+
+
+@dataclass
+class Answer:
+    """One answered frame; pictures are (H, W, ...) of the camera."""
+
+    header: Any           # std_msgs Header of the image, unchanged
+    rgb: np.ndarray       # uint8 (H, W, 3)
+    perception: Any       # model.Perception; None in a field = not asked for
+    settings: dict        # the parameters of this frame
+    points: list          # [(x, y)] in pixels, of the segmentation
+    camera: Any           # geometry CameraModel of this picture, None while unknown
+    camera_info: Any      # CameraInfo with this frame's header, None while unknown
+    reference: Any        # float32 (h, w) metres, NaN unknown; None where there is none
+    health: Any           # ros.diagnostics.Health
+
+    @cached_property
+    def metric_depth(self):
+        """float32 (H, W) metres along Z, NaN where unknown; None while no scale is known.
+
+        Worked out at the first use, for all outputs.
+        """
+        mode, disparity = self.settings['depth.scale'], self.perception.depth
+        if mode == 'none' or disparity is None:
+            return None
+        scale = {'reference': self._by_reference, 'ground_plane': self._by_ground_plane,
+                 'near_far': self._by_range}[mode](disparity)
+        self.health.note('depth scale', f'1/z = {scale.a:.4g} D + {scale.b:.4g}' if scale.ok
+                         else f'none: {scale.reason}')
+        self.health.note('depth residual percent', f'{100 * scale.residual:.2f}')
+        if not scale.ok:
+            self.health.warn('scale', f'no metres (depth.scale {mode}): {scale.reason}')
+        metres = scale.depth(disparity)
+        if mode == 'reference' and self.reference is not None and self.settings['depth.keep_reference']:
+            if self.reference.shape == metres.shape:
+                metres = complete_depth(metres, self.reference)
+        return metres
+
+    @property
+    def metres_in_use(self):
+        """metric_depth if an output of this frame has asked for it, else None."""
+        return self.__dict__.get('metric_depth')
+
+    def _by_reference(self, disparity):
+        if self.reference is None:
+            return Scale.refused('no reference_depth has a stamp within depth.reference_tolerance of the '
+                                 "image's; publish one, or set depth.scale to ground_plane or near_far")
+        return fit_reference(disparity, self.reference)
+
+    def _by_ground_plane(self, disparity):
+        if self.camera is None:
+            return Scale.refused('no usable camera_info has arrived')
+        if self.perception.normals is None:
+            return Scale.refused("the parameter 'tasks' has no normals, which show where the floor is")
+        return fit_ground_plane(disparity, self.perception.normals, self.camera,
+                                self.settings['depth.camera_height'])
+
+    def _by_range(self, disparity):
+        return fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
+
+    def joints_in_space(self, keypoints):
+        """Places of keypoints (17, 3) (pixels, score): float (17, 3) metres, optical frame; NaN unknown."""
+        places = np.full((len(keypoints), 3), np.nan)
+        metres = self.metres_in_use
+        if metres is None or self.camera is None:
+            return places
+        pixels = keypoints[:, :2]
+        with np.errstate(invalid='ignore'):
+            known = (keypoints[:, 2] > 0) & self.camera.contains(pixels)
+        if known.any():
+            columns, rows = np.rint(pixels[known]).astype(int).clip(
+                0, np.array(metres.shape[::-1]) - 1).T
+            z = metres[rows, columns][:, None]
+            places[known] = np.hstack([self.camera.unproject(pixels[known]) * z, z])
+        return places

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the live tests: one node process serves all tests that leave it as they found it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'fixtures'))
+
+if importlib.util.find_spec('rclpy') is None:
+    collect_ignore_glob = ['test_[!b]*.py']  # bags are read without ROS
+
+
+def pytest_report_header():
+    """Say why tests are missing where ROS 2 is."""
+    return '' if importlib.util.find_spec('rclpy') else 'test/ros: no rclpy, only bags are tested'
+
+
+@pytest.fixture(scope='session')
+def tiny_model(tmp_path_factory):
+    """Return a model directory with random weights that answers in milliseconds."""
+    from tiny_model import write_tiny_model
+    return write_tiny_model(tmp_path_factory.mktemp('models') / 'tiny')
+
+
+@pytest.fixture(scope='session')
+def _started_robot(tiny_model, tmp_path_factory):
+    from robot import Robot
+    robot = Robot(tmp_path_factory.mktemp('node') / 'log', device='cpu', model=tiny_model)
+    robot.start_settings = None
+    yield robot
+    robot.close()
+    robot.node.stop()
+
+
+@pytest.fixture
+def robot(_started_robot):
+    """Return a Robot with an active node, all parameters as at the start, no clicks."""
+    from diception_ros.ros.parameters import ANY_TIME, TABLE
+    robot = _started_robot
+    robot.node.wait_for_line('configured: model')
+    if robot.state() == 'inactive':
+        assert robot.change_state('activate')
+    robot.spin(until=lambda: robot.state() == 'active', what='an active node')
+    robot.heard_all = []
+    yield robot
+    robot.listen()
+    changed = {p.name: p.default for p in TABLE if p.when == ANY_TIME}
+    # Two steps: what ground_plane needs may be taken away only after ground_plane is.
+    assert robot.set(**{'depth.scale': 'reference'}) == ''
+    assert robot.set(**changed) == ''
+    robot.trigger('clear_points')
+    robot.enable(True)
