@@ -210,7 +210,10 @@ def write_log(out: Path, state: dict[str, Any], heard: list[dict[str, float]], r
 
 
 def validate(average: Network, config: dict[str, Any], out: Path, state: dict[str, Any]) -> None:
-    """Figures and a sheet of answers of the averaged weights on validation scenes."""
+    """Curves, and figures and a sheet of answers of the averaged weights on validation scenes."""
+    curves(out)
+    if not config['validate_scenes']:
+        return
     from diception_ros.model.pipeline import DiceptionPipeline
     from diception_ros.training.evaluation import evaluate, sheet
     pipe = DiceptionPipeline(average.components(config['name'], config['resolution']),
@@ -222,7 +225,6 @@ def validate(average: Network, config: dict[str, Any], out: Path, state: dict[st
     print('validation', json.dumps(figures['model']), flush=True)
     sheet(pipe, worlds=top, scenes=6, split='validation',
           file=out / f'sheet-{state["step"]:06d}.png')
-    curves(out)
 
 
 def curves(out: Path) -> None:
