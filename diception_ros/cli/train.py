@@ -26,6 +26,7 @@ def train(
     render: Annotated[int, typer.Option(min=0, help='Render so many pictures into --store first, '
                                         'with --processes processes.')] = 0,
     fresh: Annotated[bool, typer.Option(help='Ignore the checkpoint in --out.')] = False,
+    export: Annotated[bool, typer.Option(help='Only write OUT/model from the checkpoint.')] = False,
 ) -> None:
     """Train the default model on procedural worlds; ends by writing OUT/model.
 
@@ -34,6 +35,9 @@ def train(
     import yaml
 
     from diception_ros.cli import Failure
+    if export:
+        from diception_ros.training import loop
+        return loop.export(out)
     file = config or Path(__file__).parent.parent / 'training' / 'nano.yaml'
     for path, name in ((file, '--config'), (init, '--init')):
         if path is not None and not path.is_file():

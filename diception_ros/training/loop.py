@@ -150,8 +150,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
 
     # 7. The model directory
     if rank == 0:
-        shutil.rmtree(out / 'model', ignore_errors=True)
-        copy.deepcopy(average).save(out / 'model', config['name'], config['resolution'])
+        write_model(average, config, out / 'model')
         validate(average, config, out, state)
     accelerator.end_training()
 
@@ -186,6 +185,23 @@ def load_store(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
     """Everything that `write_store` left in `folder`, on the device."""
     return {name: torch.from_numpy(np.load(folder / f'{name}.npy')).to(device)
             for name in (*FIELDS, 'categories')}
+
+
+def write_model(average: Network, config: dict[str, Any], folder: Path) -> None:
+    """The model directory of the averaged weights, in half precision, in place of an older one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    copy.deepcopy(average).save(folder, config['name'], config['resolution'])
+    for file in folder.rglob('*.safetensors'):                    # safetensors writes for its owner
+        file.chmod(0o644)                                         # alone; the package is for all
+
+
+def export(out: Path) -> None:
+    """`out/model` from the checkpoint of a run that is still going on, or was stopped."""
+    config = yaml.safe_load((out / 'config.yaml').read_text())
+    network = Network(config['model'])
+    saved = torch.load(out / 'checkpoint.pt', map_location='cpu', weights_only=True)
+    network.load_state_dict(saved['average'])
+    write_model(network, config, out / 'model')
 
 
 def save_checkpoint(file: Path, network, average, muon, adam, state) -> None:
