@@ -16,7 +16,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 
@@ -31,7 +30,7 @@ from diception_ros.ros.worker import Worker
 
 
 class DiceptionNode(LifecycleNode):
-    """configure = load and warm up; activate = subscribe; deactivate = unsubscribe; cleanup = free."""
+    """configure = load, warm up; activate = subscribe; deactivate = unsubscribe; cleanup = free."""
 
     def __init__(self, **options):
         super().__init__('diception', **options)
@@ -50,7 +49,7 @@ class DiceptionNode(LifecycleNode):
         self.create_service(Trigger, '~/undo_point', self.undo_point)
         self.create_service(SetBool, '~/enable', self.enable)
         self.latency = self.create_publisher(Float64, '~/debug/latency_ms', 10)
-        self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
+        self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Not the node's clock: with use_sim_time and no /clock the reports would stop.
         self.create_timer(1.0, self.every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -78,8 +77,8 @@ class DiceptionNode(LifecycleNode):
             self.on_worker(self.perceiver.free)
             return TransitionCallbackReturn.FAILURE
         self.outputs.prepare(settings)
-        self.get_logger().info(f"configured: model '{settings['model']}' on {settings['device']}, tasks "
-                               f'{", ".join(settings["tasks"])}')
+        self.get_logger().info(f"configured: model '{settings['model']}' on {settings['device']}, "
+                               f'tasks {", ".join(settings["tasks"])}')
         return super().on_configure(state)
 
     def on_activate(self, state):
@@ -164,8 +163,8 @@ class DiceptionNode(LifecycleNode):
             facts |= {f'memory of {part} MiB': f'{size / 2**20:.1f}'
                       for part, size in pipe.memory().items()}
         self.diagnostics.publish(self.health.report(
-            self.get_clock().now().to_msg(), self.get_fully_qualified_name().lstrip('/'), self.state,
-            facts, len(self.worker.frames)))
+            self.get_clock().now().to_msg(), self.get_fully_qualified_name().lstrip('/'),
+            self.state, facts, len(self.worker.frames)))
 
     # ---- services
 
@@ -175,7 +174,7 @@ class DiceptionNode(LifecycleNode):
 
     def undo_point(self, request, response):
         response.success = self.clicks.undo()
-        response.message = f'{len(self.clicks)} points left' if response.success else 'there is no point'
+        response.message = f'{len(self.clicks)} points left'
         return response
 
     def enable(self, request, response):
@@ -193,7 +192,7 @@ def one_line(error):
 
 
 def main():
-    """Run the node until it is told to stop, then end the process; exit status 2 for bad parameters."""
+    """Run the node until it is told to stop, and end the process: status 2 for bad parameters."""
     # rclpy ends the context at SIGINT and SIGTERM; Python's KeyboardInterrupt on top of that would
     # come anywhere, also while the node is being taken down.
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -47,7 +47,8 @@ class Answer:
         if not scale.ok:
             self.health.warn('scale', f'no metres (depth.scale {mode}): {scale.reason}')
         metres = scale.depth(disparity)
-        if mode == 'reference' and self.reference is not None and self.settings['depth.keep_reference']:
+        keep = mode == 'reference' and self.settings['depth.keep_reference']
+        if keep and self.reference is not None:
             if self.reference.shape == metres.shape:
                 metres = complete_depth(metres, self.reference)
         return metres
@@ -59,15 +60,16 @@ class Answer:
 
     def _by_reference(self, disparity):
         if self.reference is None:
-            return Scale.refused('no reference_depth has a stamp within depth.reference_tolerance of the '
-                                 "image's; publish one, or set depth.scale to ground_plane or near_far")
+            return Scale.refused('no reference_depth has a stamp within depth.reference_tolerance '
+                                 "of the image's; publish one, or set depth.scale to "
+                                 'ground_plane or near_far')
         return fit_reference(disparity, self.reference)
 
     def _by_ground_plane(self, disparity):
         if self.camera is None:
             return Scale.refused('no usable camera_info has arrived')
         if self.perception.normals is None:
-            return Scale.refused("the parameter 'tasks' has no normals, which show where the floor is")
+            return Scale.refused("the parameter 'tasks' has no normals, which show the floor")
         return fit_ground_plane(disparity, self.perception.normals, self.camera,
                                 self.settings['depth.camera_height'])
 
@@ -75,7 +77,7 @@ class Answer:
         return fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
 
     def joints_in_space(self, keypoints):
-        """Places of keypoints (17, 3) (pixels, score): float (17, 3) metres, optical frame; NaN unknown."""
+        """Places of keypoints (17, 3) in space: float (17, 3) metres, optical frame, or NaN."""
         places = np.full((len(keypoints), 3), np.nan)
         metres = self.metres_in_use
         if metres is None or self.camera is None:

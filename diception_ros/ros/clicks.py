@@ -36,8 +36,8 @@ class SpaceClick:
 class Clicks:
     """The points of the segmentation task, oldest first; thread-safe.
 
-    warn(key, text) logs one throttled line. transforms has `matrix(target, source, stamp)` -> float64
-    (4, 4), or raises LookupError with the reason (ros/transforms.py).
+    warn(key, text) logs one throttled line. transforms has `matrix(target, source, stamp)`, which
+    gives float64 (4, 4) or raises LookupError with the reason (ros/transforms.py).
     """
 
     def __init__(self, warn, transforms):
@@ -67,8 +67,8 @@ class Clicks:
             if capacity < 1:
                 return 'the model takes no points'
             if len(self._clicks) >= capacity and on_full == 'refuse':
-                return (f'{capacity} points are set already: call ~/undo_point or ~/clear_points, or '
-                        'set points.on_full to replace')
+                return (f'{capacity} points are set already: call ~/undo_point or ~/clear_points, '
+                        'or set points.on_full to replace')
             self._clicks = (self._clicks + [click])[-capacity:]
         return None
 
@@ -83,18 +83,20 @@ class Clicks:
             count, self._clicks = len(self._clicks), []
         return count
 
-    def on_picture(self, rgb, header, camera, mode):
+    def on_picture(self, rgb, header, camera, mode, fixed_frame=''):
         """Return the points on this picture, [(x, y)] in pixels, oldest first.
 
-        rgb: uint8 (H, W, 3). camera: geometry CameraModel of this picture or None. mode: as the
-        parameter points.mode. Called once for every picture, in order, by the worker.
+        rgb: uint8 (H, W, 3). camera: geometry CameraModel of this picture or None. mode and
+        fixed_frame: the parameters points.mode and points.fixed_frame. Called once for every
+        picture, in order, by the worker.
         """
         with self._lock:
             clicks = list(self._clicks)
         height, width = rgb.shape[:2]
-        self._drop_outside([c for c in clicks if isinstance(c, PixelClick) and c.fresh], width, height)
+        pixels = [click for click in clicks if isinstance(click, PixelClick)]
+        self._drop_outside([click for click in pixels if click.fresh], width, height)
         # In the other modes the tracker forgets, or it would later compare with an old picture.
-        self._track([c for c in clicks if isinstance(c, PixelClick)] if mode == 'track' else [], rgb)
+        self._track(pixels if mode == 'track' else [], rgb)
         points = []
         with self._lock:
             clicks = list(self._clicks)
@@ -104,7 +106,7 @@ class Clicks:
             if isinstance(click, PixelClick):
                 points.append((click.x, click.y))
             else:
-                spot = self._project(click, header, camera, width, height)
+                spot = self._project(click, header, camera, fixed_frame)
                 if spot is not None:
                     points.append(spot)
         return [(x, y) for x, y in points if 0 <= x <= width - 1 and 0 <= y <= height - 1]
@@ -116,8 +118,8 @@ class Clicks:
     def _drop_outside(self, fresh, width, height):
         outside = [c for c in fresh if not (0 <= c.x <= width - 1 and 0 <= c.y <= height - 1)]
         for click in outside:
-            self._warn('click outside', f'clicked_pixel ({click.x:g}, {click.y:g}) is outside of the '
-                       f'{width}x{height} picture, ignored')
+            self._warn('click outside', f'clicked_pixel ({click.x:g}, {click.y:g}) is outside of '
+                       f'the {width}x{height} picture, ignored')
         self._remove(outside)
         for click in fresh:
             click.fresh = False
@@ -131,21 +133,29 @@ class Clicks:
             if click not in self._tracker.lost:
                 click.x, click.y = float(x), float(y)
         for click, reason in self._tracker.lost.items():
-            self._warn('click lost', f'the clicked thing at ({click.x:.0f}, {click.y:.0f}) is lost: '
-                       f'{reason}; click it again')
+            self._warn('click lost', f'the clicked thing at ({click.x:.0f}, {click.y:.0f}) is '
+                       f'lost: {reason}; click it again')
         self._remove(self._tracker.lost)
 
-    def _project(self, click, header, camera, width, height):
+    def _project(self, click, header, camera, fixed_frame):
+        """Return the pixel (x, y) of a point in space; None while it is out of sight or unknown."""
         if camera is None:
-            self._warn('click without camera', 'clicked_point is ignored: no camera_info has arrived')
+            self._warn('click without camera', 'clicked_point is ignored: no usable camera_info '
+                       'has arrived')
             return None
-        xyz = np.array([*click.xyz, 1.0])
-        if click.frame != header.frame_id:
-            try:
-                xyz = self._transforms.matrix(header.frame_id, click.frame, header.stamp) @ xyz
-            except LookupError as error:
-                self._warn('click without transform', f'clicked_point is ignored: {error}')
-                return None
-        x, y = camera.project(xyz[None, :3])[0]
-        inside = math.isfinite(x) and 0 <= x <= width - 1 and 0 <= y <= height - 1
-        return (float(x), float(y)) if inside else None
+        try:
+            if fixed_frame and click.frame != fixed_frame:
+                click.xyz = self._moved(click.xyz, fixed_frame, click.frame, click.stamp)
+                click.frame = fixed_frame
+            xyz = click.xyz
+            if click.frame != header.frame_id:
+                xyz = self._moved(xyz, header.frame_id, click.frame, header.stamp)
+        except LookupError as error:
+            self._warn('click without transform', f'clicked_point is ignored: {error}')
+            return None
+        x, y = camera.project(np.array([xyz]))[0]
+        return (float(x), float(y)) if math.isfinite(x) and math.isfinite(y) else None
+
+    def _moved(self, xyz, target, source, stamp):
+        moved = self._transforms.matrix(target, source, stamp) @ np.array([*xyz, 1.0])
+        return tuple(moved[:3])

@@ -2,8 +2,8 @@
 """What the node knows about itself: rates, latencies by stage, drops, memory, the last error.
 
 `Health` is written by every thread and read once a second by `report`, which makes the message of
-/diagnostics. Levels: ERROR = no frame can be answered, or frames fail; WARN = something that the owner
-should look at (no images, bad images, a full queue); OK = the rest, also an inactive node.
+/diagnostics. Levels: ERROR = no frame can be answered, or frames fail; WARN = something that the
+owner should look at (no images, bad images, a full queue); OK = the rest, also an inactive node.
 """
 
 import collections

@@ -13,7 +13,7 @@ class Frame:
 
     message: Any            # sensor_msgs Image or CompressedImage
     arrived: float          # time.monotonic(), seconds: latencies only, never compared with stamps
-    generation: int = 0     # of the node's activation: what began before a deactivate is not published
+    generation: int = 0     # of the node's activation: a frame of an earlier one is not answered
 
 
 class FrameBuffer:

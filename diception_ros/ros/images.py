@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs Image and CompressedImage to numpy, and numpy to Image, with numpy and OpenCV.
 
-Everything that can be wrong with a message raises ImageError with one line that says what and, where
-there is one, the way out; the caller adds the topic. `check` costs nothing that grows with the
-picture, so a broken message can be refused where it arrives, before it displaces a good one.
+Everything that can be wrong with a message raises ImageError with one line that says what and,
+where there is one, the way out; the caller adds the topic. `check` costs nothing that grows with
+the picture, so a broken message can be refused where it arrives, before it displaces a good one.
 """
 
 import array
@@ -29,8 +29,8 @@ def check(message):
     encoding = message.encoding
     if encoding not in _PICTURES:
         if encoding in ('32FC1', '64FC1'):
-            raise ImageError(f"its encoding '{encoding}' is that of a depth image, not of a picture: "
-                             'remap the topic to the colour image')
+            raise ImageError(f"its encoding '{encoding}' is that of a depth image, not of a "
+                             'picture: remap the topic to the colour image')
         if _working_cv_bridge() is None:
             raise ImageError(f'its encoding {encoding[:40]!r} is unknown: use one of '
                              f'{", ".join(_PICTURES)}, or install a cv_bridge that knows it')
@@ -84,7 +84,7 @@ def from_array(picture, encoding, header):
                  is_bigendian=0, step=picture.strides[0], data=data)
 
 
-# ---- raw encodings --------------------------------------------------------------------------------
+# ---- raw encodings -----------------------------------------------------------------------------
 
 def _view(message, dtype, channels=1, rows=None, offset=0, pixel=None):
     """View the data as (rows, width[, channels]), whatever the padding of the rows."""
@@ -115,7 +115,7 @@ def _words(channels, code=None):
 
 
 def _planes(code):
-    """Return a converter for NV12 and NV21: a luma plane, then half as many rows of chroma pairs."""
+    """Return a converter for NV12 and NV21: luma rows, then half as many rows of chroma pairs."""
     def convert(message):
         rows = message.height * 3 // 2
         return cv2.cvtColor(np.ascontiguousarray(_view(message, np.uint8, rows=rows)), code)
@@ -131,7 +131,7 @@ def _nv24(message):
     return cv2.cvtColor(np.concatenate([luma, halved]), cv2.COLOR_YUV2RGB_NV12)
 
 
-# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first two rows.
+# OpenCV names a Bayer pattern by pixels of its second row, ROS by its first two rows.
 _BAYER = {'rggb': cv2.COLOR_BayerBG2RGB, 'bggr': cv2.COLOR_BayerRG2RGB,
           'gbrg': cv2.COLOR_BayerGR2RGB, 'grbg': cv2.COLOR_BayerGB2RGB}
 
@@ -155,9 +155,9 @@ for _pattern, _code in _BAYER.items():
 
 ENCODINGS = tuple(_PICTURES)
 _PIXEL_BYTES = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, '8UC1': 1, '8UC3': 3,
-                '8UC4': 4, 'rgb16': 6, 'bgr16': 6, 'rgba16': 8, 'bgra16': 8, 'mono16': 2, '16UC1': 2,
-                '16UC3': 6, '16UC4': 8, 'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2,
-                'nv12': 1, 'nv21': 1, 'nv24': 1, '32FC1': 4,
+                '8UC4': 4, 'rgb16': 6, 'bgr16': 6, 'rgba16': 8, 'bgra16': 8, 'mono16': 2,
+                '16UC1': 2, '16UC3': 6, '16UC4': 8, 'uyvy': 2, 'yuv422': 2, 'yuyv': 2,
+                'yuv422_yuy2': 2, 'nv12': 1, 'nv21': 1, 'nv24': 1, '32FC1': 4,
                 **{f'bayer_{pattern}{bits}': bits // 8 for pattern in _BAYER for bits in (8, 16)}}
 
 
@@ -165,8 +165,8 @@ def _check_size(width, height):
     if width == 0 or height == 0:
         raise ImageError(f'it has no pixels ({width}x{height})')
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageError(f'it is too large ({width}x{height}): at most {MAX_SIDE} pixels a side and '
-                         f'{MAX_PIXELS >> 20} megapixels')
+        raise ImageError(f'it is too large ({width}x{height}): at most {MAX_SIDE} pixels a side '
+                         f'and {MAX_PIXELS >> 20} megapixels')
 
 
 def _check_layout(message):
@@ -189,7 +189,7 @@ def _check_layout(message):
                          f'{encoding} with step {step} takes {needed}')
 
 
-# ---- compressed -----------------------------------------------------------------------------------
+# ---- compressed --------------------------------------------------------------------------------
 
 def _compressed_size(message):
     """Return (width, height) from the first bytes of a JPEG or PNG; raise ImageError otherwise."""
@@ -240,15 +240,15 @@ def _decompress(message):
     except cv2.error as error:
         raise ImageError(f'it cannot be decompressed: {error.err}') from None
     if picture is None:
-        raise ImageError(f'its {len(message.data)} bytes (format {message.format[:60]!r}) are broken '
-                         'or truncated: they do not decompress')
+        raise ImageError(f'its {len(message.data)} bytes (format {message.format[:60]!r}) are '
+                         'broken or truncated: they do not decompress')
     code = _BAYER.get(original[6:10]) if raw_bayer else None
     if raw_bayer and code is None:
         code = cv2.COLOR_GRAY2RGB
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB if code is None else code)
 
 
-# ---- encodings that only cv_bridge knows ----------------------------------------------------------
+# ---- encodings that only cv_bridge knows -------------------------------------------------------
 
 _cv_bridge = []  # looked for once, at the first unknown encoding
 

@@ -71,8 +71,8 @@ class Inputs:
         def incompatible(event):
             policy = qos_policy_name_from_kind(event.last_policy_kind).split('_QOS')[0].lower()
             self._node.health.warn(
-                f'qos {topic}', f'a publisher of {topic} offers another {policy} than asked for and '
-                f'is not heard: change its QoS, or set the parameter qos_overrides.{topic}.'
+                f'qos {topic}', f'a publisher of {topic} offers another {policy} than asked for '
+                f'and is not heard: change its QoS, or set the parameter qos_overrides.{topic}.'
                 f'subscription.{policy}')
 
         self._subscriptions.append(self._node.create_subscription(
@@ -103,8 +103,8 @@ class Inputs:
         node.health.count('dropped', dropped)
         if dropped and not node.settings['drop_frames']:
             node.health.warn('queue full', f'{self._image_topic}: the queue of '
-                             f'{node.settings["queue_size"]} frames is full, the oldest is dropped: '
-                             'play slower, or set queue_size higher')
+                             f'{node.settings["queue_size"]} frames is full, the oldest is '
+                             'dropped: play slower, or set queue_size higher')
 
     def refuse_image(self, error):
         """Say that an image cannot be used, and why; the next one is waited for."""
@@ -141,7 +141,7 @@ class Inputs:
         self._camera_info = message
 
     def camera_for(self, header, width, height, settings):
-        """Return (CameraModel, CameraInfo with `header`) of a width x height picture, None where unknown.
+        """Return (CameraModel, CameraInfo with `header`) of a picture, None where unknown.
 
         The model is that of the latest camera_info; a picture of another size is taken as the same
         view, resampled.
@@ -165,9 +165,10 @@ class Inputs:
             self._camera = None
             return self.camera_for(header, width, height, settings)
         model = self._camera[2]
-        if model is not None and abs(info.width * height - info.height * width) > max(width, height):
-            self._node.health.warn('camera', f'{topic} is of a {info.width}x{info.height} camera, the '
-                                   f'image is {width}x{height}: another shape, so it is ignored')
+        skew = abs(info.width * height - info.height * width)
+        if model is not None and skew > max(width, height):
+            self._node.health.warn('camera', f'{topic} is of a {info.width}x{info.height} camera, '
+                                   f'the image is {width}x{height}: another shape, ignored')
             return None, None
         stamped = _copy_of(info, header)
         if model is not None and model.size != (width, height):
@@ -181,7 +182,7 @@ class Inputs:
         self._references.append(message)
 
     def reference_for(self, header, settings):
-        """Return the reference depth nearest in time to `header`, float32 metres (h, w), or None."""
+        """Return the reference depth nearest in time, float32 metres (h, w), or None."""
         if settings['depth.scale'] != 'reference' or not self._references:
             return None
         stamp = _seconds(header.stamp)
@@ -191,7 +192,8 @@ class Inputs:
         try:
             return images.to_depth(nearest)
         except images.ImageError as error:
-            self._node.health.warn('reference', f'{self._node.resolve_topic_name("reference_depth")}: '
+            topic = self._node.resolve_topic_name('reference_depth')
+            self._node.health.warn('reference', f'{topic}: '
                                    f'image ignored: {error}')
             return None
 
@@ -205,6 +207,7 @@ class Inputs:
     def _on_clicked_point(self, message):
         node = self._node
         xyz = message.point.x, message.point.y, message.point.z
+        node.transforms.listen()  # where TF is missing, the picture that needs it says so
         self._clicked('clicked_point', node.clicks.add_point(
             xyz, message.header.frame_id, message.header.stamp, node.point_capacity,
             node.settings['points.on_full']))
@@ -214,8 +217,8 @@ class Inputs:
         if refusal:
             self._node.health.warn(name, f'{topic}: click ignored: {refusal}')
         elif 'segmentation' not in self._node.settings['tasks']:
-            self._node.health.warn(name, f"{topic}: the click is kept, but the parameter 'tasks' has no "
-                                   'segmentation')
+            self._node.health.warn(name, f"{topic}: the click is kept, but the parameter 'tasks' "
+                                   'has no segmentation')
 
 
 def _seconds(stamp):
@@ -228,9 +231,9 @@ def _same_camera(a, b):
 
 
 def _copy_of(info, header):
-    return CameraInfo(header=header, height=info.height, width=info.width, k=info.k, d=info.d, r=info.r,
-                      p=info.p, distortion_model=info.distortion_model, binning_x=info.binning_x,
-                      binning_y=info.binning_y, roi=info.roi)
+    return CameraInfo(header=header, height=info.height, width=info.width, k=info.k, d=info.d,
+                      r=info.r, p=info.p, distortion_model=info.distortion_model,
+                      binning_x=info.binning_x, binning_y=info.binning_y, roi=info.roi)
 
 
 def _resized(info, width, height):

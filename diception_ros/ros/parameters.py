@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every parameter of the node, once: name, default, range, description, and when it may change.
 
-`declare` puts the table on a node; `refusal` says why a set of new values cannot be (all of them are
-then refused); `values` gives the settings as a plain dict, replaced whole when something changes, so
-that one frame never sees half of a change.
+`declare` puts the table on a node. The settings are a plain dict {name: value}, checked together
+and replaced whole when something changes, so that one frame never sees half of a change.
 """
 
 import difflib
@@ -20,7 +19,8 @@ NOT_ACTIVE = 'while the node is not active'
 UNCONFIGURED = 'while the node is unconfigured'
 AT_START = 'at the start only'
 
-KINDS = ('depth', 'normals', 'entities', 'segmentation', 'semantic', 'pose', 'restoration', 'adapter')
+KINDS = ('depth', 'normals', 'entities', 'segmentation', 'semantic', 'pose', 'restoration',
+         'adapter')
 
 
 class ParameterError(ValueError):
@@ -54,8 +54,8 @@ TABLE = (
               when=UNCONFIGURED),
     Parameter('quantize', 'none', "int8 holds the transformer's weights in 8 bits (needs torchao).",
               choices=('none', 'int8'), when=UNCONFIGURED),
-    Parameter('decoding', 'batch', 'How the VAE decodes: batch = all tasks at once, slices = one by '
-              'one, tiles = one by one in tiles; each takes less memory than the one before.',
+    Parameter('decoding', 'batch', 'How the VAE decodes: batch = all tasks at once, slices = one '
+              'by one, tiles = one by one in tiles; each takes less memory than the one before.',
               choices=('batch', 'slices', 'tiles'), when=UNCONFIGURED),
     Parameter('tasks', ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose'),
               'What may run: depth, normals, entities, segmentation, pose, semantic:<category>, '
@@ -64,10 +64,10 @@ TABLE = (
     Parameter('lazy', True, 'Run a task only while somebody subscribes to one of its outputs.'),
     Parameter('max_rate', 0.0, 'At most this many frames per second are looked at, the others '
               'dropped; 0 = as many as the model holds.', 0.0, 1000.0),
-    Parameter('seed', 0, 'Seed of the noise that the model starts from; the same for every frame, so '
-              'that pictures do not flicker.', 0, 2**31 - 1),
-    Parameter('num_inference_steps', 0, 'Denoising steps of every task; 0 = what the model directory '
-              'says for each task.', 0, 1000),
+    Parameter('seed', 0, 'Seed of the noise that the model starts from; the same for every frame, '
+              'so that pictures do not flicker.', 0, 2**31 - 1),
+    Parameter('num_inference_steps', 0, 'Denoising steps of every task; 0 = what the model '
+              'directory says for each task.', 0, 1000),
     Parameter('guidance_scale', 0.0, 'Classifier-free guidance of every task; above 1 doubles the '
               'work; 0 = what the model directory says for each task.', 0.0, 30.0),
     *(Parameter(f'{kind}.num_inference_steps', 0, f'Denoising steps of {kind}; 0 = '
@@ -76,33 +76,34 @@ TABLE = (
                 'guidance_scale.', 0.0, 30.0) for kind in KINDS),
     Parameter('image_transport', 'raw', 'raw subscribes to image, compressed to image/compressed '
               '(JPEG or PNG).', choices=('raw', 'compressed'), when=NOT_ACTIVE),
-    Parameter('drop_frames', True, 'True: the newest frame wins, older ones are dropped and counted. '
-              'False (replay): reliable subscription, frames queue up to queue_size.',
+    Parameter('drop_frames', True, 'True: the newest frame wins, older ones are dropped and '
+              'counted. False (replay): reliable subscription, frames queue up to queue_size.',
               when=NOT_ACTIVE),
     Parameter('queue_size', 100, 'How many frames may wait with drop_frames false; when it is full '
               'the oldest is dropped, with a warning.', 1, 10000, when=NOT_ACTIVE),
-    Parameter('rectified', False, 'The image is rectified (image_rect): P of camera_info describes it, '
-              'not K and the distortion.'),
+    Parameter('rectified', False, 'The image is rectified (image_rect): P of camera_info describes '
+              'it, not K and the distortion.'),
     Parameter('depth.scale', 'reference', 'Where metres come from: reference (reference_depth), '
               'ground_plane (depth.camera_height and camera_info), near_far (depth.near and '
               'depth.far), none (no metric outputs).',
               choices=('reference', 'ground_plane', 'near_far', 'none')),
-    Parameter('depth.near', 0.3, 'Distance of the nearest surface, metres, with depth.scale near_far.',
+    Parameter('depth.near', 0.3, 'Distance of the nearest surface, metres, for near_far.',
               0.001, 1000.0),
     Parameter('depth.far', 10.0, 'Distance of the farthest surface, metres, with depth.scale '
               'near_far.', 0.001, 1000.0),
     Parameter('depth.camera_height', 0.0, 'Height of the camera above the floor, metres, for '
               'depth.scale ground_plane; 0 = unknown.', 0.0, 100.0),
-    Parameter('depth.reference_tolerance', 0.1, 'A reference_depth is used for images whose stamp is '
-              'at most this many seconds away.', 0.0, 10.0),
-    Parameter('depth.keep_reference', True, "Where the reference has a value, depth/image_raw has the "
-              "reference's own."),
+    Parameter('depth.reference_tolerance', 0.1, 'A reference_depth is used for images whose stamp '
+              'is at most this many seconds away.', 0.0, 10.0),
+    Parameter('depth.keep_reference', True, "Where the reference has a value, depth/image_raw has "
+              "the reference's own."),
     Parameter('cloud.stride', 1, 'The cloud has every n-th pixel of every n-th row.', 1, 64),
     Parameter('points.mode', 'track', 'What a clicked pixel does in the following frames: track '
               'follows the thing, fixed stays on its pixel, once is forgotten after one mask.',
               choices=('track', 'fixed', 'once')),
-    Parameter('points.on_full', 'replace', 'What a click does when as many points are set as the model '
-              'takes: replace the oldest, or refuse the click.', choices=('replace', 'refuse')),
+    Parameter('points.on_full', 'replace', 'What a click does when as many points are set as the '
+              'model takes: replace the oldest, or refuse the click.',
+              choices=('replace', 'refuse')),
     Parameter('points.fixed_frame', '', 'Frame in which a clicked_point stands still (odom, map); '
               'empty = the frame that it was clicked in, as RViz sends it.'),
     Parameter('palette', 'turbo', 'Colours of depth/color.', choices=tuple(PALETTES)),
@@ -156,37 +157,37 @@ def settings_from(values, model_tasks=None):
         if model_tasks is not None and task not in model_tasks:
             near = difflib.get_close_matches(task, model_tasks, 1)
             hint = f' (did you mean {near[0]}?)' if near else ''
-            raise ParameterError(f"parameter 'tasks': the model cannot do '{task}'{hint}; it can do "
-                                 f'{", ".join(model_tasks[:20])}')
+            raise ParameterError(f"parameter 'tasks': the model cannot do '{task}'{hint}; it can "
+                                 f'do {", ".join(model_tasks[:20])}')
     repeated = sorted({t for t in settings['tasks'] if settings['tasks'].count(t) > 1})
     if repeated:
         raise ParameterError(f"parameter 'tasks': {', '.join(repeated)} is there more than once")
     if settings['depth.near'] >= settings['depth.far']:
-        raise ParameterError(f"parameter 'depth.near': {settings['depth.near']} is not below depth.far "
-                             f"({settings['depth.far']})")
+        raise ParameterError(f"parameter 'depth.near': {settings['depth.near']} is not below "
+                             f"depth.far ({settings['depth.far']})")
     if settings['depth.scale'] == 'ground_plane' and settings['depth.camera_height'] == 0:
-        raise ParameterError("parameter 'depth.scale': ground_plane needs the camera's height above "
-                             'the floor: set depth.camera_height first')
+        raise ParameterError("parameter 'depth.scale': ground_plane needs the camera's height "
+                             'above the floor: set depth.camera_height first')
     if not settings['model'].strip():
-        raise ParameterError("parameter 'model': it is empty: use nano or the path of a model directory")
+        raise ParameterError("parameter 'model': it is empty: use nano or a model directory's path")
     return settings
 
 
 def check_state(name, state):
-    """Raise ParameterError if parameter `name` cannot change in the lifecycle state with label `state`."""
+    """Raise ParameterError if parameter `name` cannot change in lifecycle state `state` (label)."""
     when = BY_NAME[name].when
     if when == AT_START:
         raise ParameterError(f"parameter '{name}' can be set at the start only")
     if when == UNCONFIGURED and state != 'unconfigured':
-        raise ParameterError(f"parameter '{name}' can change only while the node is unconfigured, it is "
-                             f'{state}: ros2 lifecycle set deactivate and cleanup first')
+        raise ParameterError(f"parameter '{name}' can change only while the node is unconfigured, "
+                             f'it is {state}: ros2 lifecycle set deactivate and cleanup first')
     if when == NOT_ACTIVE and state not in ('unconfigured', 'inactive'):
-        raise ParameterError(f"parameter '{name}' can change only while the node is not active: ros2 "
-                             'lifecycle set deactivate first')
+        raise ParameterError(f"parameter '{name}' can change only while the node is not active: "
+                             'ros2 lifecycle set deactivate first')
 
 
 def steps_and_guidance(settings, tasks):
-    """Return ({task: steps}, {task: guidance}) for those `tasks` where the settings say something."""
+    """Return ({task: steps}, {task: guidance}) of those `tasks` that the settings speak of."""
     steps, guidance = {}, {}
     for task in tasks:
         kind = task.partition(':')[0]
@@ -199,10 +200,10 @@ def steps_and_guidance(settings, tasks):
     return steps, guidance
 
 
-# ---- on a node ------------------------------------------------------------------------------------
+# ---- on a node ---------------------------------------------------------------------------------
 
 def declare(node):
-    """Declare the table on `node` and return its settings; raises ParameterError for a bad start value."""
+    """Declare the table on `node`; return its settings, or raise ParameterError."""
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
     from rclpy.exceptions import ParameterException
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The story of one frame: message -> picture -> model -> results -> messages, on the worker's thread."""
+"""The story of one frame: message -> picture -> model -> results -> messages."""
 
 import gc
 import time
@@ -60,7 +60,8 @@ class Perceiver:
             return
         height, width = rgb.shape[:2]
         camera, camera_info = node.inputs.camera_for(message.header, width, height, settings)
-        points = node.clicks.on_picture(rgb, message.header, camera, settings['points.mode'])
+        points = node.clicks.on_picture(rgb, message.header, camera, settings['points.mode'],
+                                        settings['points.fixed_frame'])
         if not points:
             tasks = [task for task in tasks if task != 'segmentation']
         clock.mark('convert')

@@ -15,23 +15,24 @@ class Transforms:
         self._problem = 'no transform has been asked for'
 
     def listen(self):
-        """Begin to collect transforms, unless that was done; return why it is impossible, or None."""
+        """Begin to collect transforms, unless that was done; return why that fails, or None."""
         if self._buffer is not None:
             return None
         try:
             from tf2_ros import Buffer, TransformListener
         except ImportError as error:
-            self._problem = (f'tf2_ros is not installed ({error}): install ros-$ROS_DISTRO-tf2-ros-py, or '
-                             "click in the camera's own frame")
+            self._problem = (f'tf2_ros is not installed ({error}): install '
+                             "ros-$ROS_DISTRO-tf2-ros-py, or click in the camera's own frame")
             return self._problem
         self._buffer = Buffer(node=self._node)
         self._listener = TransformListener(self._buffer, self._node)
         return None
 
     def matrix(self, target, source, stamp):
-        """Return target_from_source at `stamp`, float64 (4, 4); LookupError with the reason if unknown."""
+        """Return target_from_source at `stamp`, float64 (4, 4); LookupError says why not."""
         if self._buffer is None:
-            raise LookupError(f"it is in frame '{source}', the camera in '{target}': {self._problem}")
+            raise LookupError(f"it is in frame '{source}', the camera in '{target}': "
+                              f'{self._problem}')
         import tf2_ros
         from rclpy.duration import Duration
         from rclpy.time import Time

@@ -61,7 +61,7 @@ class Worker:
         return future
 
     def stop(self, timeout):
-        """End the thread after what it is doing; return whether it ended within `timeout` seconds."""
+        """End the thread after what it is doing; return whether it did within `timeout` seconds."""
         self.frames.clear()
         with self._condition:
             self._stopping = True

@@ -43,7 +43,8 @@ def yuv(rgb, encoding):
     if encoding == 'nv24':
         return np.concatenate([y, np.stack([u, v], -1).reshape(2 * height, width)])
     pair = [u, v] if encoding == 'nv12' else [v, u]
-    return np.concatenate([y, np.stack([p[::2, ::2] for p in pair], -1).reshape(height // 2, width)])
+    chroma = np.stack([p[::2, ::2] for p in pair], -1).reshape(height // 2, width)
+    return np.concatenate([y, chroma])
 
 
 def message_of(rgb, encoding, padding=0, big_endian=False):
@@ -155,7 +156,8 @@ def broken(**changes):
     (broken(step=10), 'step is wrong: 10 bytes'), (broken(step=0), 'step is wrong'),
     (broken(encoding='rgb9'), "encoding 'rgb9' is unknown"), (broken(encoding=''), 'unknown'),
     (broken(encoding='32FC1'), 'remap'), (broken(width=2**32 - 1, height=2**32 - 1), 'too large'),
-    (broken(encoding='yuyv', width=63), 'odd'), (broken(encoding='nv12', height=47, step=64), 'odd'),
+    (broken(encoding='yuyv', width=63), 'odd'),
+    (broken(encoding='nv12', height=47, step=64), 'odd'),
     (broken(encoding='bayer_rggb8', height=1), 'Bayer cell'),
     (compressed(b'', 'jpeg'), 'neither JPEG nor PNG'), (compressed(b'GIF89a', ''), 'neither'),
     (compressed(b'\xff\xd8\xff', 'jpeg'), 'broken or truncated'),

@@ -21,7 +21,8 @@ from diception_ros.ros.outputs.semantic import Semantic
 from diception_ros.ros.outputs.topic import Topic
 
 # Depth and the cloud come first: the poses take the metres that these have worked out.
-KINDS = (Depth, Points, Normals, Entities, Segmentation, Semantic, Pose, Restoration, Adapters, Overlay)
+KINDS = (Depth, Points, Normals, Entities, Segmentation, Semantic, Pose, Restoration, Adapters,
+         Overlay)
 
 
 class Outputs:
@@ -52,14 +53,14 @@ class Outputs:
         return set().union(*(output.tasks(settings) for output in self._outputs))
 
     def mention_tasks_that_are_off(self, wanted, settings):
-        """Warn about listeners who wait in vain, because the task is not among the parameter tasks."""
+        """Warn about listeners who wait in vain, because the task is off."""
         missing = ', '.join(sorted(wanted - set(settings['tasks'])))
         if missing and settings['lazy']:
-            self._node.health.warn('task off', f"somebody listens to the results of {missing}, which the "
-                                   "parameter 'tasks' does not have: ros2 param set it")
+            self._node.health.warn('task off', f"somebody listens to the results of {missing}, "
+                                   "which the parameter 'tasks' does not have: ros2 param set it")
 
     def publish(self, answer):
-        """Publish all of an Answer; an output that fails is reported and does not stop the others."""
+        """Publish all of an Answer; an output that fails is reported, the others go on."""
         for output in self._outputs:
             try:
                 output.publish(answer)

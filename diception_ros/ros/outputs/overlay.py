@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Overlay: everything that is on, over the camera's picture."""
 
-import numpy as np
 from sensor_msgs.msg import Image
 
 from diception_ros.ros.images import from_array
@@ -18,4 +17,4 @@ class Overlay:
 
     def publish(self, answer):
         if self.overlay.wanted:
-            self.overlay.publish(from_array(np.ascontiguousarray(answer.rgb), 'rgb8', answer.header))
+            self.overlay.publish(from_array(answer.rgb, 'rgb8', answer.header))

@@ -10,7 +10,7 @@ from diception_ros.ros.outputs.depth import metric_tasks
 
 
 class Points:
-    """Publishes points (PointCloud2): what is known, in one row, where metres and the camera are known.
+    """Publishes points (PointCloud2, one row of known points) where metres and camera are known.
 
     Normals are the model's where the task is on, else those of the depth's surface.
     """

@@ -12,8 +12,8 @@ from diception_ros.ros.outputs import colors
 class Semantic:
     """Publishes semantic/labels (mono8, 0 = none), semantic/label_info (latched), semantic/color.
 
-    Labels count from 1 in the order of the parameter `tasks`; where categories overlap, the one that
-    the model painted brighter wins.
+    Labels count from 1 in the order of the parameter `tasks`; where categories overlap, the one
+    that the model painted brighter wins.
     """
 
     def __init__(self, advertise):

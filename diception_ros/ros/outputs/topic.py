@@ -38,6 +38,6 @@ class Topic:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         name = self._publisher.topic_name
         self._node.health.warn(
-            f'qos {name}', f'a subscriber of {name} asks for another {policy} than offered and gets '
-            f'nothing: change its QoS, or set the parameter qos_overrides.{name}.publisher.'
+            f'qos {name}', f'a subscriber of {name} asks for another {policy} than offered and '
+            f'gets nothing: change its QoS, or set the parameter qos_overrides.{name}.publisher.'
             f'{policy.split("_QOS")[0].lower()}')
