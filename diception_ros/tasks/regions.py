@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 _SQUARE = np.ones((3, 3), np.uint8)
+_BLOCK = 32        # pixels: colours are compared within blocks of this size, since they drift
 _BLACK = 22        # colours (0..255) whose brightest channel is below are ground, not a part
 _LEAST = 0.001     # share of the picture: smaller parts are dropped
 _SLIVER = 14       # pixels: parts no wider may be nothing but a blurred border
@@ -100,20 +101,21 @@ def _means(labels, image, count):
 def _borders(labels, reach):
     """Where two parts lie `reach` pixels left and right (or above and below) of a place.
 
-    Returns int64 (K,) lower label * count + higher label, and flat indices (K,) of both pixels.
+    Returns int64 (K,) lower label * count + higher label, and flat indices (K,) of the pixels of the
+    lower and the higher label.
     """
     count = int(labels.max()) + 1
     index = np.arange(labels.size).reshape(labels.shape)
-    pairs, ones, twos = [], [], []
+    pairs, lows, highs = [], [], []
     for first, second in ((np.s_[:, :-2 * reach], np.s_[:, 2 * reach:]),
                           (np.s_[:-2 * reach], np.s_[2 * reach:])):
         differs = labels[first] != labels[second]
         one, two = index[first][differs], index[second][differs]
         a, b = labels.ravel()[one], labels.ravel()[two]
         pairs.append(np.minimum(a, b).astype(np.int64) * count + np.maximum(a, b))
-        ones.append(one)
-        twos.append(two)
-    return np.concatenate(pairs), np.concatenate(ones), np.concatenate(twos)
+        lows.append(np.where(a < b, one, two))
+        highs.append(np.where(a < b, two, one))
+    return np.concatenate(pairs), np.concatenate(lows), np.concatenate(highs)
 
 
 class _Union:
@@ -137,38 +139,76 @@ class _Union:
 def _joined(labels, smooth, steepness, sigma):
     """Joins neighbours without contrast at their border, then parts anywhere of the same colour."""
     count = int(labels.max()) + 1
-    # 1. The median contrast across each border.
-    pairs, one, two = _borders(labels, 3)
-    colors = smooth.reshape(-1, 3).astype(np.int16)
-    contrast = np.abs(colors[one] - colors[two]).max(axis=1)
-    order = np.lexsort((contrast, pairs))
-    pairs, contrast = pairs[order], contrast[order]
-    starts = np.flatnonzero(np.diff(pairs, prepend=-1))
-    sizes = np.diff(starts, append=pairs.size)
-    medians = contrast[starts + sizes // 2]
-    union = _Union(count)
-    touching = [divmod(int(pair), count) for pair in pairs[starts]]
-    for (a, b), size, median in zip(touching, sizes, medians, strict=True):
-        if a and size >= 3 and median < max(6, 1.2 * sigma):
+    # 1. The mean step across each border: noise averages out, so little is enough to be a border.
+    pairs, low, high = _borders(labels, 3)
+    colors = smooth.reshape(-1, 3)
+    step = colors[high].astype(np.float32) - colors[low]
+    present, index = np.unique(pairs, return_inverse=True)
+    size = np.bincount(index)
+    step = np.stack([np.bincount(index, column) for column in step.T], axis=1) / size[:, None]
+    contrast = np.abs(step).max(axis=1)
+    union, touching = _Union(count), []
+    for pair, length, value in zip(present.tolist(), size, contrast, strict=True):
+        a, b = divmod(pair, count)
+        if length >= 8:
+            touching.append((a, b))
+        if a and length >= 3 and value < 6 + 3 * sigma / np.sqrt(length):
             union.join(a, b)
     names = union.table()
-    touching = {(min(a, b), max(a, b)) for a, b in names[np.array(touching, int).reshape(-1, 2)].tolist()}
+    touching = {tuple(sorted(pair)) for pair in names[np.array(touching, int).reshape(-1, 2)].tolist()}
     labels = names[labels]
-    # 2. Colours with the slow drift over the picture taken out.
+    # 2. Parts that do not touch but have the same colour where they are nearest to each other, the
+    # slow drift of colours over the picture taken out.
     corrected = _without_drift(labels, smooth, steepness)
-    mean, area = _means(labels, corrected, count)
-    variance = _means(labels, (corrected - mean.astype(np.float32)[labels]) ** 2, count)[0]
+    means, weights = _block_means(labels, corrected)
+    overall, area = _means(labels, corrected, count)
     alive = 1 + np.flatnonzero(area[1:])
-    spread = float(np.median(np.sqrt(variance[alive]).max(axis=1))) if alive.size else 0
-    limit = np.clip(max(4 * spread, 0.6 * sigma), 8, 20)
-    distance = np.abs(mean[alive, None] - mean[None, alive]).max(axis=2)
-    near = np.argwhere(np.triu(distance < limit, 1))
+    # How much the colour of one part still varies from block to block.
+    heavy = weights >= 64
+    heavy[..., 0] = False
+    rest = np.abs(means - overall)[heavy].max(axis=1, initial=0)
+    limit = float(np.clip(max(0.6 * sigma, 3 * np.median(rest) if rest.size else 0), 8, 20))
+    distance = np.abs(overall[alive, None] - overall[None, alive]).max(axis=2)
+    near = np.argwhere(np.triu(distance < 3 * limit + 10, 1))
     union = _Union(count)
     for i, j in near[np.argsort(distance[near[:, 0], near[:, 1]])]:
         a, b = sorted((int(alive[i]), int(alive[j])))
-        if (a, b) not in touching:
+        if (a, b) not in touching and _same_color(means, weights, a, b, limit):
             union.join(a, b)
     return union.table()[labels]
+
+
+def _block_means(labels, image):
+    """Each part's mean colour in blocks of 32 pixels, [rows, columns, count, 3], and its share there.
+
+    Pixels near borders hardly count, unless a part has no others.
+    """
+    height, width = labels.shape
+    count = int(labels.max()) + 1
+    names = labels.astype(np.float32)
+    inside = cv2.dilate(names, _SQUARE, iterations=3) == cv2.erode(names, _SQUARE, iterations=3)
+    down, over = -(-height // _BLOCK), -(-width // _BLOCK)
+    cell = (np.arange(height) // _BLOCK)[:, None] * over + np.arange(width) // _BLOCK
+    flat = (cell * count + labels).ravel()
+    weight = np.where(inside, np.float32(1), np.float32(1e-3)).ravel()
+    sums = [np.bincount(flat, weight * channel.ravel(), down * over * count)
+            for channel in cv2.split(image)]
+    weight = np.bincount(flat, weight, down * over * count).reshape(down, over, count)
+    means = np.stack(sums, axis=1).reshape(down, over, count, 3) / np.maximum(weight, 1e-9)[..., None]
+    return means, weight
+
+
+def _same_color(means, weights, a, b, limit):
+    """True if parts a and b have the same colour in the blocks where they come nearest."""
+    # A block with less than this of a part knows little of its colour.
+    first, second = (np.argwhere(weights[..., part] >= min(16, 0.3 * weights[..., part].max()))
+                     for part in (a, b))
+    gap = ((first[:, None] - second[None]) ** 2).sum(axis=2)
+    one, two = np.nonzero(gap == gap.min())
+    one, two = first[one], second[two]
+    share = np.minimum(weights[one[:, 0], one[:, 1], a], weights[two[:, 0], two[:, 1], b])[:, None]
+    step = means[one[:, 0], one[:, 1], a] - means[two[:, 0], two[:, 1], b]
+    return np.abs((share * step).sum(axis=0) / share.sum()).max() < limit
 
 
 def _without_drift(labels, smooth, steepness):
@@ -234,25 +274,19 @@ def _between(color, one, two, off=12):
     return 0.08 < share < 0.92 and np.abs(color - one - share * along).max() < off
 
 
-def _sharpened(labels, smooth, reach=4, block=32):
+def _sharpened(labels, smooth, reach=4):
     """Near borders every pixel goes to the part around it whose local colour is nearest to its own."""
     height, width = labels.shape
     count = int(labels.max()) + 1
+    # 1. Local colours, taken over three by three blocks.
+    means, weights = _block_means(labels, smooth)
+    overall = (means * weights[..., None]).sum(axis=(0, 1)) / np.maximum(weights.sum(axis=(0, 1)), 1e-9)[:, None]
+    total = uniform_filter(means * weights[..., None], (3, 3, 1, 1), mode='constant')
+    weights = uniform_filter(weights, (3, 3, 1), mode='constant')[..., None]
+    local = ((total + 1e-3 * overall) / (weights + 1e-3)).reshape(-1, count, 3)
+    over = means.shape[1]
+    cell = (np.arange(height) // _BLOCK)[:, None] * over + np.arange(width) // _BLOCK
     names = labels.astype(np.float32)
-    inside = cv2.dilate(names, _SQUARE, iterations=3) == cv2.erode(names, _SQUARE, iterations=3)
-    # 1. Each part's mean colour in blocks, from its inside where it has one. [rows, columns, count, 4]
-    down, over = -(-height // block), -(-width // block)
-    cell = (np.arange(height) // block)[:, None] * over + np.arange(width) // block
-    flat = (cell * count + labels).ravel()
-    weight = np.where(inside, np.float32(1), np.float32(1e-3)).ravel()
-    sums = [np.bincount(flat, weight, down * over * count)]
-    for channel in cv2.split(smooth):
-        sums.append(np.bincount(flat, weight * channel.ravel(), down * over * count))
-    table = np.stack(sums, axis=1).reshape(down, over, count * 4)
-    total = table.sum(axis=(0, 1)).reshape(count, 4)
-    overall = total[:, 1:] / np.maximum(total[:, :1], 1e-9)
-    table = uniform_filter(table, (3, 3, 1), mode='constant').reshape(down * over, count, 4)
-    local = (table[..., 1:] + 1e-3 * overall) / (table[..., :1] + 1e-3)
     # 2. Near borders: itself, or the lowest or highest of the labels around.
     low = cv2.erode(names, _SQUARE, iterations=reach)
     high = cv2.dilate(names, _SQUARE, iterations=reach)
