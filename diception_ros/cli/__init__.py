@@ -3,7 +3,8 @@
 
 A verb is a module of this package. It holds either a function of its own name with typer's
 annotations (`demo.py`: `def demo(...)`), or, for a verb with verbs of its own, a `typer.Typer`
-called `app`. Modules must be light to import: torch and rclpy are imported inside the functions.
+called `app` (`bench.py`; its verbs are the functions `node` of `bench_node.py`, ...). Modules must
+be light to import: torch and rclpy are imported inside the functions.
 
 Exit status: 0 done; 1 it did not work; 2 it was called wrongly. What a user can cause is told in
 one line. Verbs raise `Failure` for that, or let ValueError (bad content) and OSError (files)
@@ -15,36 +16,40 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 
 import typer
 from typer.core import TyperGroup
-
-VERBS = (
-    'demo', 'replay', 'run', 'batch', 'convert', 'train', 'finetune', 'evaluate', 'bench',
-    'doctor',
-)
-
 
 class Failure(Exception):
     """It did not work, and this one line says what and the way out. Exit status 1."""
 
 
 class Verbs(TyperGroup):
-    """The verbs, found by name, imported when used."""
+    """Verbs found by name and imported when used; those whose file is not there do not exist."""
+
+    names = ('demo', 'replay', 'run', 'batch', 'convert', 'train', 'finetune', 'evaluate', 'bench',
+             'doctor')
+    prefix = ''  # of the file: a verb's own verbs are in <verb>_<name>.py
 
     def list_commands(self, ctx) -> list[str]:
-        return [verb for verb in VERBS if importlib.util.find_spec(f'{__name__}.{verb}')]
+        return [name for name in self.names if importlib.util.find_spec(self._module(name))]
 
     def get_command(self, ctx, cmd_name: str):
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f'{__name__}.{cmd_name}')
-        if hasattr(module, 'app'):
-            return typer.main.get_command(module.app)
-        verb = typer.Typer(add_completion=False)
-        verb.command(cmd_name)(getattr(module, cmd_name))
-        return typer.main.get_command(verb)
+        module = importlib.import_module(self._module(cmd_name))
+        verb = getattr(module, 'app', None)
+        if verb is None:
+            verb = typer.Typer(add_completion=False)
+            verb.command(cmd_name)(getattr(module, cmd_name))
+        command = typer.main.get_command(verb)
+        command.name = cmd_name
+        return command
+
+    def _module(self, name: str) -> str:
+        return f'{__name__}.{self.prefix}{name}'
 
 
 app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True)
@@ -57,6 +62,9 @@ def diception() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `diception`; `arguments` default to those of the process. Always ends in SystemExit."""
+    # Ended from outside, a verb still ends the node that it started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     sys.exit(_status(arguments))
 
 

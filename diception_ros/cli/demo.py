@@ -133,9 +133,9 @@ def _play(
             always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE}
             for _ in range(6):
                 graph.publish(source.image, ahead)
-                if wait_until(lambda: always <= recorder.early, node, 5):
+                if wait_until(lambda: always <= recorder.early, node.check, 5):
                     break
-            wait_until(quiet, node, 60)
+            wait_until(quiet, node.check, 60)
 
         def published(topic: str, stamp: int, data: bytes, moment: float) -> None:
             node.check()
@@ -155,7 +155,7 @@ def _play(
             progress.update(task, total=len(played.sent))
         with console.status('waiting for the last answers'):
             time.sleep(1.2)  # for the diagnostics that know the last frame
-            wait_until(quiet, node, 60)
+            wait_until(quiet, node.check, 60)
     played.arrivals = recorder.arrivals
     return played
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,12 +67,16 @@ class NodeProcess:
         status = self._process.poll()
         if status is not None:
             raise Failure(f'diception_node ended with status {status}: {self.last_words()}')
+        # A node that cannot load its model stays, unconfigured, for its owner to correct.
+        if 'cannot configure' in self.log.read_text(errors='replace'):
+            raise Failure(f'diception_node: {self.last_words()}')
 
     def last_words(self) -> str:
         """The last line of its log that says something, and where the rest is."""
         lines = self.log.read_text(errors='replace').strip().splitlines()
-        told = [line for line in lines if 'ERROR' in line or 'Error' in line] or lines[-1:]
-        return f'{told[-1].strip() if told else "it said nothing"} (see {self.log})'
+        bad = [line for line in lines if re.search('ERROR|FATAL|Error', line)] or lines[-1:]
+        words = re.sub(r'^(\[[^]]*\][ :]*)+', '', bad[-1].strip()) if bad else 'it said nothing'
+        return f'{words} (see {self.log})'
 
     def stop(self) -> int:
         """SIGINT, and SIGKILL after 10 s. The exit status."""
@@ -254,11 +259,11 @@ class Graph:
             raise Failure('diception_node does not answer within 30 s')
 
 
-def wait_until(true: Callable[[], bool], node: NodeProcess, seconds: float) -> bool:
-    """Wait for a condition, looking 20 times a second; Failure when the node ends meanwhile."""
+def wait_until(true: Callable[[], bool], check: Callable[[], None], seconds: float) -> bool:
+    """Wait for a condition, looking 20 times a second; `check` raises where waiting is in vain."""
     deadline = time.monotonic() + seconds
     while not true():
-        node.check()
+        check()
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -275,10 +280,10 @@ def introduce(
     """
     for topic, msgtype in offers.items():
         graph.offer(topic, msgtype)
-    if not wait_until(lambda: graph.listeners(image) > 0, node, 300):
+    if not wait_until(lambda: graph.listeners(image) > 0, node.check, 300):
         raise Failure(f'diception_node does not listen to {image}: {node.last_words()}')
     missing = set(wanted)
-    wait_until(lambda: not missing - set(graph.outputs()), node, 20)
+    wait_until(lambda: not missing - set(graph.outputs()), node.check, 20)
     if missing := sorted(missing - set(graph.outputs())):
         raise Failure(f'diception_node does not offer {", ".join(missing)} (see {node.log})')
     return graph.outputs()

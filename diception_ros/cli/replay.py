@@ -8,9 +8,12 @@ byte for byte, on the same machine: a regression test of perception for a user's
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +73,7 @@ def replay(
     parameters = {'tasks': tasks}
     begin, frames, unusable = time.monotonic(), 0, 0
     out.parent.mkdir(parents=True, exist_ok=True)
-    with bags.BagWriter(out) as writer:
+    with _removed_on_failure(out), bags.BagWriter(out) as writer:
         if with_input:
             _copy(bag, writer, console)
         for source in sources:
@@ -92,6 +95,18 @@ def replay(
                 f'{report.worst_topic} differs from {compare} by {report.worst:.3g}, more than '
                 f'--tolerance {tolerance:g}'
             )
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    """Leave no half of a new bag behind."""
+    new = not path.exists()
+    try:
+        yield
+    except BaseException:
+        if new:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def _camera_name(topic: str) -> str:

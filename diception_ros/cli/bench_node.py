@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`diception bench node`: what ROS and the node add to the model, beside a bare rclpy echo."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from diception_ros.cli import Failure
+from diception_ros.cli.source import FROM_IMAGE, TASKS
+
+SIZES = ((640, 480), (1280, 720))
+IMAGE = '/bench/image'
+ECHOED = '/bench/echoed'
+# The goals: added time as a multiple of the echo's round trip.
+DEPTH_ONLY, ALL_OUTPUTS = 1.3, 2.5
+
+# The shortest node there is: what a picture costs in rclpy, there and back.
+ECHO = f"""
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node('echo')
+publisher = node.create_publisher(Image, '{ECHOED}', 1)
+quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+node.create_subscription(Image, '{IMAGE}', publisher.publish, quality)
+rclpy.spin(node)
+"""
+
+
+def node(
+    frames: Annotated[int, typer.Option(min=3, help='Frames per measurement.')] = 40,
+    model: Annotated[str, typer.Option(help='nano, or a model directory.')] = 'nano',
+    device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
+    as_json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False,
+) -> None:
+    """Time from publishing a picture to receiving each output, minus the model's own time.
+
+    \b
+    diception bench node
+    diception bench node --json --model my_model --device cuda
+
+    Frames go one by one. Beside it the round trip of a bare rclpy echo of the same picture.
+    """  # noqa: D301
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    results = []
+    for size in SIZES:
+        with console.status(f'echo at {size[0]}x{size[1]}'):
+            echo = statistics.median(_echo(size, frames))
+        for what, outputs, goal in (
+            ('depth only', ('depth/relative',), DEPTH_ONLY),
+            ('all outputs', FROM_IMAGE, ALL_OUTPUTS),
+        ):
+            with console.status(f'{what} at {size[0]}x{size[1]}'):
+                measured = _node(size, frames, outputs, model, device)
+            added = measured['last_ms'] - measured['model_ms']
+            results.append({
+                'size': f'{size[0]}x{size[1]}', 'outputs': what, 'echo_ms': echo, **measured,
+                'added_ms': added, 'times_echo': added / echo, 'goal': goal,
+            })
+    if as_json:
+        print(json.dumps({'model': model, 'device': device, 'frames': frames,
+                          'results': results}, indent=2))
+    else:
+        Console().print(_table(results))
+
+
+def _table(results: list[dict]):
+    from rich.table import Table
+
+    table = Table(title='median ms of frames sent one by one')
+    for column in ('size', 'outputs', 'echo', 'first', 'last', 'model', 'added', 'times echo',
+                   'goal'):
+        table.add_column(column, justify='right')
+    for one in results:
+        table.add_row(
+            one['size'], one['outputs'], *(f'{one[key]:.1f}' for key in (
+                'echo_ms', 'first_ms', 'last_ms', 'model_ms', 'added_ms')),
+            f'{one["times_echo"]:.2f}', f'<= {one["goal"]}',
+        )
+    return table
+
+
+class _Laps:
+    """Notes for each frame when its messages came back."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._times: dict[str, float] = {}
+        self._stages: dict[str, float] = {}
+        self._stamp = -1
+
+    def hear(self, topic: str, moment: float, data: bytes) -> None:
+        from diception_ros.ros import bags
+
+        with self._changed:
+            if topic == '/diagnostics':
+                self._stages = _stages(data)
+            elif bags.stamp_of(data) == self._stamp:
+                self._times.setdefault(topic, moment)
+            self._changed.notify_all()
+
+    def lap(self, graph, data: bytes, stamp: int, topics: set[str], seconds: float) -> list[float]:
+        """Send a picture; milliseconds until each of the topics answered it. Empty: too long."""
+        from diception_ros.ros import bags
+
+        with self._changed:
+            self._stamp, self._times = stamp, {}
+        data = bags.restamped(data, stamp)
+        begin = time.monotonic()
+        graph.publish(IMAGE, data)
+        with self._changed:
+            if not self._changed.wait_for(lambda: topics <= set(self._times), seconds):
+                return []
+            return [(self._times[topic] - begin) * 1000 for topic in topics]
+
+    def stages(self) -> dict[str, float]:
+        """The node's next report of its stages: median ms."""
+        with self._changed:
+            self._stages = {}
+            self._changed.wait_for(lambda: self._stages, 3.0)
+            return dict(self._stages)
+
+
+def _stages(data: bytes) -> dict[str, float]:
+    """'latency <stage> median ms' of /diagnostics."""
+    from diception_ros.ros import bags
+
+    message = bags.decode(data, 'diagnostic_msgs/msg/DiagnosticArray')
+    return {
+        pair.key.split()[1]: float(pair.value)
+        for status in message.status for pair in status.values
+        if pair.key.startswith('latency ') and pair.key.endswith(' median ms')
+    }
+
+
+def _picture(size: tuple[int, int]) -> bytes:
+    """A CDR picture of a made-up scene."""
+    from diception_ros.ros import bags
+    from diception_ros.worlds import random_view
+
+    rgb = random_view(7, size).rgb
+    return bags.encode(bags.image(bags.header(0, 'bench'), rgb, 'rgb8'))
+
+
+def _laps(laps: _Laps, graph, size, frames: int, topics: set[str], alive) -> list[list[float]]:
+    """`frames` laps after those that it takes to get going."""
+    picture, measured, going = _picture(size), [], 0
+    for stamp in range(1, 20 + frames + 10):
+        alive()
+        lap = laps.lap(graph, picture, stamp * 10**9, topics, 30.0 if measured else 5.0)
+        if not lap and measured:
+            raise Failure(f'a frame of {size[0]}x{size[1]} came not back on all of {len(topics)}')
+        going += bool(lap)
+        if going > 5 and lap:
+            measured.append(lap)
+        if len(measured) == frames:
+            return measured
+    raise Failure(f'frames of {size[0]}x{size[1]} do not come back on {", ".join(sorted(topics))}')
+
+
+def _echo(size: tuple[int, int], frames: int) -> list[float]:
+    """Round trips of the bare echo, ms."""
+    from diception_ros.cli.live import Graph, own_graph, wait_until
+
+    own_graph()
+    laps = _Laps()
+    with _running(ECHO) as process, Graph(laps.hear, 'bench') as graph:
+        graph.offer(IMAGE, 'sensor_msgs/msg/Image')
+
+        def alive() -> None:
+            if process.poll() is not None:
+                raise Failure(f'the echo ended with status {process.returncode}')
+
+        wait_until(lambda: graph.listeners(IMAGE) > 0 and graph.hears(ECHOED), alive, 60)
+        graph.hear(ECHOED, 'sensor_msgs/msg/Image', depth=1)
+        return [lap[0] for lap in _laps(laps, graph, size, frames, {ECHOED}, alive)]
+
+
+@contextlib.contextmanager
+def _running(code: str) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen([sys.executable, '-c', code], start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _node(
+    size: tuple[int, int], frames: int, outputs: tuple[str, ...], model: str, device: str
+) -> dict[str, float]:
+    """Medians of the first and the last output's lap and of the model's own time, ms."""
+    from diception_ros.cli.live import NAMESPACE, Graph, introduce, node_process
+
+    topics = {f'{NAMESPACE}/{name}' for name in outputs}
+    laps = _Laps()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        node_process(Path(folder) / 'node.log', {'tasks': ','.join(TASKS)}, {'image': IMAGE},
+                     model, device) as process,
+        Graph(laps.hear, 'bench') as graph,
+    ):
+        offered = introduce(graph, process, IMAGE, {IMAGE: 'sensor_msgs/msg/Image'}, topics)
+        for topic in (*topics, '/diagnostics'):
+            graph.hear(topic, offered[topic], depth=1)
+        measured = np.array(_laps(laps, graph, size, frames, topics, process.check))
+        stages = laps.stages()
+    if 'infer' not in stages:
+        raise Failure('diception_node reports no latency of its stage infer on /diagnostics')
+    return {
+        'first_ms': float(np.median(measured.min(axis=1))),
+        'last_ms': float(np.median(measured.max(axis=1))),
+        'model_ms': stages['infer'] + stages.get('decode', 0.0),
+        'stages_ms': stages,
+    }
