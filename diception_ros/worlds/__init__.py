@@ -7,7 +7,7 @@
 from diception_ros.worlds.camera import Camera
 from diception_ros.worlds.draw import random_scene
 from diception_ros.worlds.photograph import random_photo
-from diception_ros.worlds.render import render
+from diception_ros.worlds.renderer import render
 from diception_ros.worlds.scene import Scene, dice_for, level_of
 
 __all__ = ['Camera', 'Scene', 'camera_move', 'random_scene', 'random_view', 'render']

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from diception_ros.worlds import mannequin
 from diception_ros.worlds.draw import Draw
 from diception_ros.worlds.photograph import random_photo
-from diception_ros.worlds.render import render
+from diception_ros.worlds.renderer import render
 from diception_ros.worlds.scene import Figure, dice_for, level_of
 from diception_ros.worlds.solids import stack
 

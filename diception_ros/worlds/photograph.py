@@ -46,9 +46,9 @@ def random_photo(dice, level):
         key=key, gamma=dice.uniform(2.0, 2.4), balance=(1 + warm, 1.0, 1 - warm),
         saturation=0.0 if chance(0, .04) else dice.uniform(.8 - .3 * level, 1.2 + .2 * level),
         contrast=dice.uniform(.92 - .12 * level, 1.1 + .15 * level),
-        blur=dice.uniform(.35, .6 + .6 * level * dice.random() ** 2), motion=motion,
+        blur=dice.uniform(.25, .55 + .6 * level * dice.random() ** 2), motion=motion,
         vignette=dice.random() * (.1 + .3 * level), shift=dice.random() if chance(0, .25) else 0.0,
-        noise=.002 + dice.random() * .012 + dice.random() ** 3 * .045 * level,
+        noise=.001 + dice.random() * .008 + dice.random() ** 3 * .04 * level,
         blotches=dice.uniform(.004, .02) if chance(0, .25) else 0.0,
         dirt=dice.randint(1, 4) if chance(0, .12) else 0,
         jpeg=dice.randint(30, 95) if chance(0, .45) else 0, seed=dice.getrandbits(30))

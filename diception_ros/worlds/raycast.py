@@ -60,8 +60,7 @@ def cast(placed, x, y, depth, surface, first=0):
     height = rectangles[:, 3] - rectangles[:, 1]
     seen = (width > 0) & (height > 0)
     kinds = placed.solids.kind
-    for kind, meet in ((shapes.BOX, _meet_boxes), (shapes.CYLINDER, _meet_cylinders),
-                       (shapes.ROUND_CONE, _meet_round_cones)):
+    for kind, meet in MEET.items():
         rows = np.flatnonzero(seen & (kinds == kind))
         area = width[rows] * height[rows]
         # what fills much of the picture goes alone, the many small ones together
@@ -188,6 +187,10 @@ def _meet_round_cones(d, origin, shape, which):
     hit += middle
     hit[~(hit > 0)] = np.inf
     return hit
+
+
+# d: local rays, three of (P,); origin (N, 3) and shape (N, 3) of the solids; which (P,): the solid of each ray.
+MEET = {shapes.BOX: _meet_boxes, shapes.CYLINDER: _meet_cylinders, shapes.ROUND_CONE: _meet_round_cones}
 
 
 def surface_normals(placed, solid, rays, depth):

@@ -90,10 +90,22 @@ def sample(texture, u, v, footprint):
     """Values in [0, 1], float32 (P,). `texture` int (P,); `u`, `v` float32 (P,) in tiles; `footprint` (P,): what a pixel
     covers, in tiles."""
     texels, offsets, stride = atlas()
-    level = np.log2(np.maximum(footprint * SIDE, 1)) + .5
+    level = np.log2(np.maximum(footprint * SIDE, 1)) + .4
     level = np.minimum(level.astype(np.intp), len(offsets) - 1)
     side = (SIDE >> np.arange(len(offsets)))[level]
     wide = side.astype(np.float32)
-    column = np.floor(u * wide).astype(np.intp) & (side - 1)
-    row = np.floor(v * wide).astype(np.intp) & (side - 1)
-    return texels[texture * stride + offsets[level] + row * side + column]
+    u, v = u * wide - np.float32(.5), v * wide - np.float32(.5)
+    left, top = np.floor(u), np.floor(v)
+    u -= left
+    v -= top
+    mask = side - 1
+    left, top = left.astype(np.intp), top.astype(np.intp)
+    start = texture * stride + offsets[level]
+    right = (left + 1) & mask
+    left &= mask
+    upper = start + (top & mask) * side
+    lower = start + ((top + 1) & mask) * side
+    above, below = texels[upper + left], texels[lower + left]
+    above += (texels[upper + right] - above) * u
+    below += (texels[lower + right] - below) * u
+    return above + (below - above) * v

@@ -6,6 +6,7 @@ import numpy as np
 
 from diception_ros.tasks.truth import Person, Truth
 from diception_ros.worlds import photograph, textures
+from diception_ros.worlds.antialias import smooth_creases, smooth_edges
 from diception_ros.worlds.raycast import Placed, cast, surface_normals
 from diception_ros.worlds.scene import CEILING, FLOOR, OPEN, SKY, WALL
 
@@ -38,6 +39,8 @@ def render(scene, camera, photo=None):
             column[solid] = new
 
     colour = _light(scene, camera, rows, z, px, py, normals, solid, local)
+    smooth_creases(surface, normals, colour, (height, width))
+    smooth_edges(scene, camera, placed, surface, colour, FACES)
     rgb = photograph.develop(colour.reshape(3, height, width), photo)
 
     instance = np.concatenate([_FACE_INSTANCE, scene.solids.instance, [SKY]]).astype(np.int32)
@@ -110,7 +113,7 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
         reference = np.float32(((lamp.position - position) ** 2).sum())
         strength = np.maximum(facing, 0) * np.minimum(reference / square, 3)
         if lamp.size:
-            strength *= _shadow(scene, lamp, camera.size, relative, position, world_normal)
+            strength *= _shadow(scene, lamp, camera.size, relative, position, world_normal, facing)
         for i in range(3):
             light[i] += strength * np.float32(lamp.colour[i])
         glossy = np.flatnonzero((gloss > 0) & (strength > .05))
@@ -234,7 +237,7 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
 _RING = [(.35, 1.0), (.65, 3.4), (.9, 5.8), (.5, 5.0), (.8, 1.9), (1.0, 0.2)]
 
 
-def _shadow(scene, lamp, size, relative, position, normal):
+def _shadow(scene, lamp, size, relative, position, normal, facing):
     """How much of a lamp every point sees, float32 (P,) in [0, 1]; by a depth picture taken from the lamp."""
     lit = np.ones(len(relative[0]), np.float32)
     casts = np.flatnonzero(scene.solids.casts)
@@ -247,42 +250,59 @@ def _shadow(scene, lamp, size, relative, position, normal):
     bounds = placed.bounds[np.isfinite(placed.bounds).all(axis=1)]
     if len(bounds) == 0:
         return lit
-    left, top = np.maximum(bounds[:, :2].min(axis=0), -2)
-    right, bottom = np.minimum(bounds[:, 2:].max(axis=0), 2)
-    side = int(np.clip(max(size), 112, 512))
+    left, top = np.maximum(bounds[:, :2].min(axis=0), -2).astype(np.float32)
+    right, bottom = np.minimum(bounds[:, 2:].max(axis=0), 2).astype(np.float32)
+    side = int(np.clip(.8 * max(size), 96, 512))
     step_x, step_y = (right - left) / side, (bottom - top) / side
     x = (left + (np.arange(side) + .5) * step_x).astype(np.float32)
     y = (top + (np.arange(side) + .5) * step_y).astype(np.float32)
-    around = np.full((side + 2, side + 2), np.inf, np.float32)     # a border: outside the map all is lit
     picture = np.full((side, side), np.inf, np.float32)
     cast(placed, x, y, picture, np.zeros((side, side), np.int32))
-    around[1:-1, 1:-1] = picture
-    flat = around.ravel()
+    # a border as wide as the blur: outside the map all is lit
+    reach = lamp.size / max(float(picture.min()), .1) / min(step_x, step_y)
+    border = int(1.2 * reach) + 2
+    picture = np.pad(picture, border, constant_values=np.inf)
+    wide = side + 2 * border
 
-    lift = np.float32(.015)
     offset = (position - lamp.position).astype(np.float32)
     rotation = pose[:3, :3].astype(np.float32)
-    point = [relative[i] + normal[i] * lift + offset[i] for i in range(3)]
-    local = [rotation[0, i] * point[0] + rotation[1, i] * point[1] + rotation[2, i] * point[2] for i in range(3)]
-    depth = local[2]
+    point = [r + n * np.float32(.015) + o for r, n, o in zip(relative, normal, offset, strict=True)]
+    depth = rotation[0, 2] * point[0] + rotation[1, 2] * point[1] + rotation[2, 2] * point[2]
     inverse = 1 / np.maximum(depth, .1)
-    u = (local[0] * inverse - np.float32(left)) * np.float32(1 / step_x) + 1
-    v = (local[1] * inverse - np.float32(top)) * np.float32(1 / step_y) + 1
-    near = np.flatnonzero((u > 0) & (u < side + 2) & (v > 0) & (v < side + 2))
-    u, v, depth, inverse = u[near], v[near], depth[near] - np.float32(.01), inverse[near]
-    blur_x, blur_y = inverse * np.float32(lamp.size / step_x), inverse * np.float32(lamp.size / step_y)
-    turn = _grain(size)[near]
-    total = np.zeros(len(near), np.float32)
+    u, v = ((rotation[0, i] * point[0] + rotation[1, i] * point[1] + rotation[2, i] * point[2])
+            * inverse for i in (0, 1))
+    u = (u - np.float32(left)) * np.float32(1 / step_x) + border
+    v = (v - np.float32(top)) * np.float32(1 / step_y) + border
+    inside = np.flatnonzero((facing > 0) & (u > 1) & (u < wide - 1) & (v > 1) & (v < wide - 1))
+    # only where something near the ray may be in the way
+    nearest = cv2.erode(picture, np.ones((2 * border - 1,) * 2, np.uint8)).ravel()
+    column, row = u[inside].astype(np.intp), v[inside].astype(np.intp)
+    depth -= np.float32(.01)
+    doubtful = inside[nearest[row * wide + column] < depth[inside]]
+    u, v, depth, inverse = u[doubtful], v[doubtful], depth[doubtful], inverse[doubtful]
+    n = [normal[i][doubtful] for i in range(3)]
+    n = [rotation[0, i] * n[0] + rotation[1, i] * n[1] + rotation[2, i] * n[2] for i in range(3)]
+    lean_x, lean_y = n[0], n[1]      # how the receiving plane's depth changes from tap to tap
+    lean = n[0] * (step_x * (u - border) + left) + n[1] * (step_y * (v - border) + top) + n[2]
+    np.clip(u, border, wide - border - 1, out=u)
+    np.clip(v, border, wide - border - 1, out=v)
+    inverse *= _grain(size)[doubtful] * np.float32(lamp.size)
+    np.minimum(inverse, np.float32((border - 1) * min(step_x, step_y)), out=inverse)
+    blur_x, blur_y = inverse * np.float32(1 / step_x), inverse * np.float32(1 / step_y)
+    inverse /= np.minimum(lean, -.05)
+    lean_x, lean_y = lean_x * inverse, lean_y * inverse
+    flat = picture.ravel()
+    total = np.zeros(len(u), np.float32)
     for radius, angle in _RING:
+        # a ring of taps, wider or narrower at every pixel so that few of them give smooth edges
         c, s = np.float32(np.cos(angle) * radius), np.float32(np.sin(angle) * radius)
-        # a ring of taps, stretched differently at every pixel so that few of them give smooth edges
-        column = (u + blur_x * (c * turn)).astype(np.intp)
-        row = (v + blur_y * (s * turn)).astype(np.intp)
-        np.clip(column, 0, side + 1, out=column)
-        np.clip(row, 0, side + 1, out=row)
-        total += flat[row * (side + 2) + column] > depth
-    lit[near] = total / len(_RING)
-    return lit
+        column = (u + blur_x * c).astype(np.intp)
+        row = (v + blur_y * s).astype(np.intp)
+        row *= wide
+        row += column
+        total += flat[row] > depth * (1 - (lean_x * c + lean_y * s))
+    lit[doubtful] = total / len(_RING)
+    return cv2.blur(lit.reshape(size[1], size[0]), (3, 3)).ravel()
 
 
 _GRAINS = {}
