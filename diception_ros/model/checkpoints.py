@@ -102,9 +102,11 @@ def find_model(model: str | Path) -> Path:
     if folder.is_file():
         raise ModelError(f'model: {folder} is a file; a model is a directory, made by '
                          '`diception convert`')
-    if not (folder / CONFIG_FILE).is_file() and (folder / 'model_index.json').is_file():
-        raise ModelError(f'model: {folder} is a diffusers pipeline without {CONFIG_FILE}; make a '
-                         'model of it with `diception convert --sd3`')
+    index = folder / 'model_index.json'
+    if not (folder / CONFIG_FILE).is_file() and index.is_file() and (
+            (name := read_json(index).get('_class_name')) != 'DiceptionPipeline'):
+        raise ModelError(f'model: {folder} is a {name} of diffusers, not a model; SD3 medium and '
+                         'DICEPTION_v1.pth become one with `diception convert`')
     return folder
 
 

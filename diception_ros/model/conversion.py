@@ -8,6 +8,7 @@ hides mismatches. Components are handled one at a time, so that memory need only
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -169,8 +170,8 @@ class Published:
                 report: Callable[[str, float], None] = lambda what, done: None) -> PromptBank:
         """The bank of all texts, computed with one text encoder in memory at a time.
 
-        The CLIP encoders run in float32; T5 as well if that is `dtype`, else in bfloat16, as half of
-        its 19 GB have to do and float16 overflows in it.
+        The CLIP encoders run in float32; T5 as well if that is `dtype`, else in bfloat16, as half
+        of its 19 GB have to do and float16 overflows in it.
         """
         said = []
         for index, (encoder, _, _, _) in enumerate(TEXT_ENCODERS):
@@ -192,7 +193,7 @@ class Published:
     @torch.inference_mode()
     def _encoded(self, index: int, dtype: torch.dtype, device,
                  ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Per text what one of the encoders says: tokens (T, D), pooled (P,) or None; on the CPU."""
+        """Per text what one encoder says, on the CPU: tokens (T, D), pooled (P,) or None."""
         name, tokenizer_name, model_class, tokenizer_class = TEXT_ENCODERS[index]
         encoder = load_text_encoder(self.sd3 / name, getattr(transformers, model_class), dtype)
         try:
@@ -286,12 +287,14 @@ def check_sd3(folder: Path) -> None:
 
 
 def read_pickle(file: Path) -> dict[str, Any]:
-    """The content of DICEPTION_v1.pth, still on disk where torch can map it; nothing is executed."""
+    """The content of DICEPTION_v1.pth, left on disk where torch can map it; nothing is run."""
     if not file.is_file():
         raise ModelError(f'diception: {file} is not a file; give the path of DICEPTION_v1.pth')
     try:
-        state = torch.load(file, map_location='cpu', weights_only=True,
-                           mmap=zipfile.is_zipfile(file))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')                       # advice on what will be refused
+            state = torch.load(file, map_location='cpu', weights_only=True,
+                               mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError:
         raise ModelError(f'diception: {file} is no checkpoint of tensors alone (it is damaged, or '
                          'a pickle that would run code); refused') from None
@@ -327,16 +330,15 @@ def point_state(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def load_text_encoder(folder: Path, model_class: type, dtype: torch.dtype) -> torch.nn.Module:
     """A text encoder of SD3 with all of its weights; a download of fp16 files alone will do."""
-    default = any(folder.glob('model*.safetensors'))
-    half = any(folder.glob('model.fp16*.safetensors'))
-    plain = any(not file.name.startswith('model.fp16') for file in folder.glob('model*.safetensors'))
-    if not default:
+    files = [file.name for file in folder.glob('model*.safetensors')]
+    only_half = all(name.startswith('model.fp16') for name in files)
+    if not files:
         raise ModelError(f'{folder}: holds no model*.safetensors; copy it again')
     transformers.logging.disable_progress_bar()
     try:
         model, info = model_class.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True,
-            variant='fp16' if half and not plain else None, output_loading_info=True)
+            variant='fp16' if only_half else None, output_loading_info=True)
     except Exception as error:                                    # whatever a damaged file causes
         raise ModelError(f'{folder}: no {model_class.__name__} ({one_line(error)}); copy it '
                          'again') from None

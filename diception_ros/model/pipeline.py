@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 
 from diception_ros.model.checkpoints import (
     DTYPES,
@@ -109,8 +111,8 @@ class DiceptionPipeline:
                         decoding: str = 'batch') -> DiceptionPipeline:
         """A model directory, or an embedded model by name ('nano').
 
-        device: 'cpu', 'cuda' or 'cuda:<n>'; never replaced by another. dtype: 'float32', 'bfloat16',
-        'float16' or 'auto' (bfloat16 on a GPU, float32 on the CPU). compile: torch.compile, slow at
+        device: 'cpu', 'cuda' or 'cuda:<n>'; never replaced by another. dtype: 'float32',
+        'bfloat16', 'float16' or 'auto' (bfloat16 on a GPU, float32 on the CPU). compile: torch.compile, slow at
         the first call of each shape (see `warm_up`). quantize: 'int8' holds the transformer's
         weights in 8 bits (needs torchao). decoding: how the VAE decodes: 'batch' all pictures at
         once, 'slices' one by one, 'tiles' one by one in tiles; each takes less memory.
@@ -126,8 +128,8 @@ class DiceptionPipeline:
                  extra_prompts: Sequence[str] = (), **options) -> DiceptionPipeline:
         """The published weights: SD3 medium's directory (diffusers' layout) and DICEPTION_v1.pth.
 
-        Runs the text encoders once for the bank of prompts; `extra_prompts` adds texts to it. `vae`:
-        directory of another autoencoder, for instance an AutoencoderTiny. Everything else as in
+        Runs the text encoders once for the bank of prompts; `extra_prompts` adds texts to it.
+        `vae`: directory of another autoencoder, for instance an AutoencoderTiny. Everything else as in
         `from_pretrained`. `diception convert` does this work once and for all.
         """
         from diception_ros.model.conversion import read_published
@@ -148,7 +150,8 @@ class DiceptionPipeline:
         points: (x, y) in [0, 1], at least one for 'segmentation' and used by nothing else.
         num_inference_steps, guidance_scale: for all tasks, or by task name or kind ('semantic');
         None = the model's defaults. seed: the same noise for every task and every frame.
-        timings: receives milliseconds by stage (`STAGES`). Raises ValueError for what cannot be done.
+        timings: receives milliseconds by stage (`STAGES`). Raises ValueError for what cannot be
+        done.
         """
         # 1. Check the question before any work is done
         image = checked_image(image)
@@ -184,7 +187,8 @@ class DiceptionPipeline:
         # 4. Back to the camera's resolution, and from pictures to results
         size = (image.shape[1], image.shape[0])
         perception = Perception()
-        for name, picture in zip(names, painted.permute(0, 2, 3, 1).cpu().numpy()):
+        painted = painted.permute(0, 2, 3, 1).cpu().numpy()           # (N, h, w, 3)
+        for name, picture in zip(names, painted, strict=True):
             picture = resize(picture, size)                           # float32 (H, W, 3)
             perception.pictures[name] = picture
             perception.add(name, self._tasks[name].decode(picture))
@@ -201,14 +205,14 @@ class DiceptionPipeline:
 
     def memory(self) -> dict[str, int]:
         """Bytes held by each component's weights and tables."""
-        held = {name: sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
+        held = {name: sum(map(nbytes, (*module.parameters(), *module.buffers())))
                 for name, module in (('transformer', self.transformer),
                                      ('point_encoder', self.point_encoder),
                                      ('vae', self.autoencoder)) if module is not None}
         return {**held, 'prompts': self.prompts.nbytes()}
 
     def close(self) -> None:
-        """Let go of the weights and give the device's memory back; the pipeline is then unusable."""
+        """Let go of the weights, give the device's memory back; the pipeline is then unusable."""
         self.transformer = self.autoencoder = self.point_encoder = self.prompts = None
         self._noises.clear()
         if self.device.type == 'cuda':
@@ -224,8 +228,8 @@ class DiceptionPipeline:
         """One picture per prompt, float32 (N, 3, H, W) in [0, 1], at the image's own size.
 
         image: uint8 RGB (H, W, 3) with sides that are multiples of `stride`, or a list of such of
-        one size: one for all prompts, or one per prompt. prompts: keys or texts of the bank. points:
-        per prompt a list of pairs in [0, 1] exactly as the model stores them in its slots, or None.
+        one size: one for all prompts, or one per prompt. prompts: keys or texts of the bank.
+        points: per prompt a list of pairs in [0, 1] exactly as the model stores them in its slots, or None.
         num_inference_steps, guidance_scale: for all, or per prompt; guidance applies where it is
         over 1. latents: the initial noise, (N, C, H / s, W / s) or (1, C, ...) for the same in every
         row; by default drawn from `seed` on the CPU, or zeros if the model was trained so.
@@ -253,13 +257,14 @@ class DiceptionPipeline:
         requests = [Request(prompt, self._checked_points(given), checked_steps(n),
                             checked_guidance(g), row if len(images) > 1 else 0)
                     for row, (prompt, given, n, g) in enumerate(
-                        zip(prompts, points, steps, guidance))]
+                        zip(prompts, points, steps, guidance, strict=True))]
         if latents is not None:
             expected = (latent_channels(self.autoencoder),
                         *(n // stride_of(self.autoencoder) for n in (height, width)))
             latents = torch.as_tensor(latents, dtype=torch.float32)
             if latents.ndim != 4 or latents.shape[1:] != expected or len(latents) not in (1, rows):
-                raise ValueError(f'latents: shape {tuple(latents.shape)}; expected {(rows, *expected)}')
+                raise ValueError(f'latents: shape {tuple(latents.shape)}; expected '
+                                 f'{(rows, *expected)}')
         return self._paint(images, requests, latents, seed, lambda stage: None).cpu()
 
     @torch.inference_mode()
@@ -335,7 +340,7 @@ class DiceptionPipeline:
         return velocity.float()
 
     def _encode(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(I, 3, H, W) in [-1, 1] -> latents (I, C, h, w), and features if the decoder wants any."""
+        """(I, 3, H, W) in [-1, 1] -> latents (I, C, h, w), features if the decoder wants any."""
         features: list[torch.Tensor] = []
         if self.autoencoder is None:
             return pixels, features
@@ -358,7 +363,13 @@ class DiceptionPipeline:
         latents = (latents / scale + shift).to(self.dtype)
         if features:
             return self.autoencoder.decode(latents, [level[pictures] for level in features])
-        return self.autoencoder.decode(latents, return_dict=False)[0]
+        if self._tiles:                                           # not for encoding: its one
+            self.autoencoder.enable_tiling()                      # picture decides all answers
+        try:
+            return self.autoencoder.decode(latents, return_dict=False)[0]
+        finally:
+            if self._tiles:
+                self.autoencoder.disable_tiling()
 
     def _latent_scale(self) -> tuple[float, float]:
         config = self.autoencoder.config
@@ -407,14 +418,19 @@ class DiceptionPipeline:
     def _set_decoding(self, decoding: str) -> None:
         if decoding not in DECODING:
             raise ModelError(f'decoding: {decoding!r}; use one of {", ".join(DECODING)}')
+        self._tiles = decoding == 'tiles' and self.autoencoder is not None
         if decoding == 'batch' or self.autoencoder is None:
             return
-        if not hasattr(self.autoencoder, 'enable_slicing'):
-            raise ModelError(f"decoding: {type(self.autoencoder).__name__} has no {decoding}; use "
-                             "'batch'")
+        if not hasattr(self.autoencoder, 'enable_slicing') or (
+                self._tiles and not isinstance(self.autoencoder, AutoencoderKL)):
+            raise ModelError(f'decoding: {type(self.autoencoder).__name__} cannot decode in '
+                             f"{decoding}; use 'batch'")
         self.autoencoder.enable_slicing()
-        if decoding == 'tiles':
-            self.autoencoder.enable_tiling()
+        if self._tiles:                                           # of half the picture's side
+            stride = stride_of(self.autoencoder)
+            latent = -(-max(self.resolution) // stride // 2)
+            self.autoencoder.tile_latent_min_size = latent
+            self.autoencoder.tile_sample_min_size = latent * stride
 
     def _quantize(self, quantize: str) -> None:
         """Weight-only quantisation of the transformer's matrices."""
@@ -426,6 +442,13 @@ class DiceptionPipeline:
             raise ModelError('quantize: int8 needs torchao, which is not installed; '
                              '`pip install torchao`, or leave quantize out') from None
         quantize_(self.transformer, Int8WeightOnlyConfig())
+
+
+def nbytes(tensor: torch.Tensor) -> int:
+    """Bytes that a tensor holds; a quantised one says those of what it stands for."""
+    if not hasattr(tensor, '__tensor_flatten__'):
+        return tensor.nbytes
+    return sum(nbytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -496,14 +519,14 @@ def per_row(setting, rows: int, name: str) -> list:
 
 def checked_steps(steps) -> int:
     """A whole number of steps in 1..1000."""
-    if isinstance(steps, bool) or steps != int(steps) or not 1 <= steps <= 1000:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or not 1 <= steps <= 1000:
         raise ValueError(f'num_inference_steps: {steps!r}; expected a whole number in 1..1000')
     return int(steps)
 
 
 def checked_guidance(scale) -> float:
     """A finite, non-negative guidance scale; up to 1 it means none."""
-    if isinstance(scale, bool) or not math.isfinite(scale) or scale < 0:
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not 0 <= scale < math.inf:
         raise ValueError(f'guidance_scale: {scale!r}; expected a number of at least 0')
     return float(scale)
 

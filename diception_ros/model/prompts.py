@@ -52,7 +52,7 @@ def published_prompts(categories: Iterable[str] = COCO_CATEGORIES,
 
 
 class PromptBank:
-    """{prompt key: (prompt_embeds (T, D), pooled (P,))}, with the prompts' texts as second names."""
+    """{prompt key: (prompt_embeds (T, D), pooled (P,))}; the prompts' texts are second names."""
 
     def __init__(self, embeds: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
                  texts: Mapping[str, str] | None = None):
@@ -82,8 +82,7 @@ class PromptBank:
         return embeds.shape[-1], pooled.shape[-1]
 
     def lookup(self, prompts: Iterable[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys or texts -> prompt_embeds (N, T, D), pooled (N, P); ValueError names what is unknown.
-        """
+        """Keys or texts -> prompt_embeds (N, T, D), pooled (N, P); ValueError for unknown ones."""
         found = []
         for prompt in prompts:
             key = prompt if prompt in self._embeds else self._key_of_text.get(prompt)
@@ -137,7 +136,8 @@ class PromptBank:
             raise ValueError(f'{file}: {error}') from None
 
 
-def joined_embeddings(clip_l: torch.Tensor, clip_g: torch.Tensor, t5: torch.Tensor) -> torch.Tensor:
+def joined_embeddings(clip_l: torch.Tensor, clip_g: torch.Tensor,
+                      t5: torch.Tensor) -> torch.Tensor:
     """What SD3's transformer reads, from what its three text encoders say of a prompt.
 
     clip_l (77, A), clip_g (77, B): penultimate layers, put side by side and padded with zeros to

@@ -75,7 +75,8 @@ def test_it_equals_the_published_code_on_the_golden_cases(way):
 @needs_golden
 def test_golden_cases_of_one_size_come_out_the_same_in_one_mixed_batch():
     data = np.load(GOLDEN / 'reference_outputs.npz')
-    pipe = DiceptionPipeline.from_sd3(GOLDEN / 'stable-diffusion-3-tiny', GOLDEN / 'DICEPTION_v1.pth')
+    pipe = DiceptionPipeline.from_sd3(
+        GOLDEN / 'stable-diffusion-3-tiny', GOLDEN / 'DICEPTION_v1.pth')
     cases = [(i, case) for i, case in enumerate(json.loads(data['cases'].tobytes()))
              if data[f'image_{i}'].shape == (128, 128, 3)]
     output = pipe.generate(
@@ -83,5 +84,5 @@ def test_golden_cases_of_one_size_come_out_the_same_in_one_mixed_batch():
         [case.get('points') for _, case in cases], [case['steps'] for _, case in cases],
         [case['guidance'] for _, case in cases],
         np.concatenate([data[f'latents_{i}'] for i, _ in cases]))
-    for (i, _), picture in zip(cases, output):
+    for (i, _), picture in zip(cases, output, strict=True):
         assert_equal(picture, data[f'output_{i}'])

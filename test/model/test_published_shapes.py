@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real files will load: names and shapes of SD3 medium and DICEPTION, on torch's meta device."""
+"""The real files will load: names and shapes of SD3 medium and DICEPTION, on a meta device."""
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 

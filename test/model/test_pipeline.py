@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline: what it answers, what it refuses, and that a batch mixes nothing up."""
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from diception_ros.model import DiceptionPipeline
+from diception_ros.model.pipeline import STAGES
+
+IMAGE = np.random.default_rng(3).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+SQUARE = np.random.default_rng(4).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope='module')
+def pipe(tiny):
+    return DiceptionPipeline.from_pretrained(tiny)
+
+
+def changed(tiny, folder, **fields):
+    """A copy of the tiny model with other fields in its diception.json, loaded."""
+    shutil.copytree(tiny, folder)
+    file = folder / 'diception.json'
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+    return DiceptionPipeline.from_pretrained(folder)
+
+
+def test_all_tasks_of_a_picture_come_at_the_camera_s_resolution(pipe):
+    timings = {}
+    seen = pipe(IMAGE, pipe.tasks, points=[(0.4, 0.7)], timings=timings)
+    assert seen.depth.shape == (48, 80) and seen.depth.dtype == np.float32
+    assert 0 <= seen.depth.min() and seen.depth.max() <= 1
+    assert seen.normals.shape == (48, 80, 3)
+    assert np.allclose(np.linalg.norm(seen.normals, axis=2), 1, atol=1e-4)
+    assert seen.entities.labels.shape == (48, 80)
+    assert seen.segmentation.shape == (48, 80) and seen.segmentation.dtype == np.float32
+    assert set(seen.semantic) == {'person', 'floor'}
+    assert seen.semantic['person'].shape == (48, 80) and seen.semantic['person'].dtype == bool
+    assert isinstance(list(seen.poses), list)
+    assert seen.restored.shape == (48, 80, 3) and seen.restored.dtype == np.uint8
+    assert set(seen.pictures) == set(pipe.tasks)
+    assert all(p.shape == (48, 80, 3) and p.dtype == np.float32 for p in seen.pictures.values())
+    assert tuple(timings) == STAGES and all(ms >= 0 for ms in timings.values())
+
+
+def test_what_was_not_asked_for_is_none(pipe):
+    seen = pipe(IMAGE, ['depth'])
+    assert seen.normals is None and seen.entities is None and seen.semantic is None
+    assert seen.poses is None and seen.segmentation is None and seen.restored is None
+
+
+def test_a_task_answers_the_same_alone_and_among_others(pipe):
+    together = pipe(IMAGE, pipe.tasks, points=[(0.4, 0.7)])
+    for name in pipe.tasks:
+        alone = pipe(IMAGE, [name], points=[(0.4, 0.7)])
+        assert np.allclose(alone.pictures[name], together.pictures[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize('autoencoder', ['kl', 'tiny', 'guided', None])
+@pytest.mark.parametrize('image_tokens', ['joint', 'once'])
+def test_every_kind_of_model_paints(tmp_path, autoencoder, image_tokens):
+    from tiny_model import write_tiny_model
+    folder = write_tiny_model(tmp_path / 'm', autoencoder=autoencoder, image_tokens=image_tokens)
+    pipe = DiceptionPipeline.from_pretrained(folder)
+    both = pipe.generate([SQUARE, SQUARE[::-1].copy()], ['depth', 'depth'], seed=1)
+    assert both.shape == (2, 3, 64, 64) and both.dtype == torch.float32
+    assert 0 <= both.min() and both.max() <= 1 and both.std() > 0.01
+    assert (both[0] - both[1]).abs().max() > 1e-3                 # it looks at its picture
+    alone = pipe.generate(SQUARE[::-1].copy(), 'depth', seed=1)
+    assert torch.allclose(alone[0], both[1], atol=1e-4)           # and only at its own
+
+
+def test_guidance_doubles_only_the_rows_that_ask_for_it(pipe, monkeypatch):
+    sizes, velocity = [], pipe._velocity
+    monkeypatch.setattr(pipe, '_velocity', lambda latents, *rest: (
+        sizes.append(len(latents)), velocity(latents, *rest))[1])
+    mixed = pipe.generate(SQUARE, ['depth', 'pose', 'normals'], guidance_scale=[1.0, 2.0, 1.0])
+    assert sizes == [4]
+    assert torch.allclose(mixed[1], pipe.generate(SQUARE, 'pose', guidance_scale=2.0)[0], atol=1e-5)
+    assert torch.allclose(mixed[0], pipe.generate(SQUARE, 'depth')[0], atol=1e-5)
+    assert (mixed[1] - pipe.generate(SQUARE, 'pose')[0]).abs().max() > 1e-3
+
+
+def test_tasks_with_equal_steps_share_a_batch_and_the_picture_is_encoded_once(pipe, monkeypatch):
+    calls, velocity, encode = [], pipe._velocity, pipe._encode
+    monkeypatch.setattr(pipe, '_velocity', lambda latents, *rest: (
+        calls.append(len(latents)), velocity(latents, *rest))[1])
+    monkeypatch.setattr(pipe, '_encode', lambda pixels: (
+        calls.append('encode'), encode(pixels))[1])
+    pipe(IMAGE, ['depth', 'normals', 'semantic:person'], num_inference_steps={'normals': 3},
+         guidance_scale={'semantic': 2.0})
+    assert calls == ['encode', 3, 1, 1, 1]      # depth, person and its guidance; normals 3 times
+
+
+def test_steps_and_guidance_come_from_the_model_unless_said_otherwise(pipe, monkeypatch):
+    asked, paint = [], pipe._paint
+    monkeypatch.setattr(pipe, '_paint', lambda images, requests, *rest: (
+        asked.extend(requests), paint(images, requests, *rest))[1])
+    pipe(IMAGE, ['entities', 'depth'])
+    pipe(IMAGE, ['entities'], num_inference_steps=1, guidance_scale=1.0)
+    assert [(r.steps, r.guidance) for r in asked] == [(2, 2.0), (1, 1.0), (1, 1.0)]
+
+
+def test_points_are_stored_in_the_order_of_the_model(tiny, pipe, tmp_path):
+    flipped = changed(tiny, tmp_path / 'xy', point_order='xy')
+    point = (0.2, 0.9)
+    by_camera = pipe(SQUARE, ['segmentation'], points=[point]).pictures['segmentation']
+    stored = pipe.generate(SQUARE, 'segmentation', [[point[::-1]]])[0].permute(1, 2, 0).numpy()
+    assert np.allclose(by_camera, stored, atol=1e-6)
+    other = flipped(SQUARE, ['segmentation'], points=[point]).pictures['segmentation']
+    stored = pipe.generate(SQUARE, 'segmentation', [[point]])[0].permute(1, 2, 0).numpy()
+    assert np.allclose(other, stored, atol=1e-6)
+    assert np.abs(other - by_camera).max() > 1e-3
+
+
+def test_equal_frames_give_equal_answers_and_the_seed_changes_them(pipe):
+    first, again = pipe(IMAGE, ['depth', 'normals']), pipe(IMAGE, ['depth', 'normals'])
+    assert np.array_equal(first.depth, again.depth)
+    assert not np.array_equal(first.depth, pipe(IMAGE, ['depth'], seed=1).depth)
+
+
+def test_a_model_trained_from_zeros_starts_from_zeros(tiny, tmp_path):
+    zeros = changed(tiny, tmp_path / 'zeros', initial_noise='zeros')
+    expected = zeros.generate(SQUARE, 'depth', latents=torch.zeros(1, 4, 32, 32))
+    assert torch.equal(zeros.generate(SQUARE, 'depth', seed=7), expected)
+
+
+def test_texts_and_keys_name_the_same_prompt(pipe):
+    assert torch.equal(pipe.generate(SQUARE, '[[image2depth]]'), pipe.generate(SQUARE, 'depth'))
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_half_precision_stays_close_and_halves_the_memory(tiny, pipe, dtype):
+    half = DiceptionPipeline.from_pretrained(tiny, dtype=dtype)
+    asked = dict(tasks=['depth', 'segmentation'], points=[(0.4, 0.7)])
+    exact, close = pipe(IMAGE, **asked), half(IMAGE, **asked)
+    assert np.abs(exact.depth - close.depth).mean() < 0.01
+    assert np.abs(exact.segmentation - close.segmentation).mean() < 0.01
+    assert half.memory()['transformer'] == pipe.memory()['transformer'] / 2
+    assert set(half.memory()) == {'transformer', 'point_encoder', 'vae', 'prompts'}
+    assert half.point_encoder.positional_encoding_gaussian_matrix.dtype == torch.float32
+
+
+@pytest.mark.parametrize(('decoding', 'tolerance'), [('slices', 1e-5), ('tiles', 0.05)])
+def test_decoding_in_parts_gives_nearly_the_same(tiny, pipe, decoding, tolerance):
+    parts = DiceptionPipeline.from_pretrained(tiny, decoding=decoding)
+    difference = np.abs(parts(IMAGE, ['depth', 'normals']).depth - pipe(IMAGE, ['depth']).depth)
+    assert difference.mean() < tolerance
+
+
+def test_int8_weights_take_less_memory_and_stay_close(tiny, pipe):
+    pytest.importorskip('torchao', reason='torchao is not installed')
+    small = DiceptionPipeline.from_pretrained(tiny, quantize='int8')
+    assert small.memory()['transformer'] < 0.5 * pipe.memory()['transformer']
+    assert np.abs(small(IMAGE, ['depth']).depth - pipe(IMAGE, ['depth']).depth).mean() < 0.02
+
+
+def test_int8_without_torchao_says_what_to_install(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchao.quantization', None)
+    with pytest.raises(ValueError, match='quantize: int8 needs torchao.*pip install torchao'):
+        DiceptionPipeline.from_pretrained(tiny, quantize='int8')
+
+
+def test_warm_up_runs_every_kind_of_task_once(pipe, monkeypatch):
+    asked, paint = [], pipe._paint
+    monkeypatch.setattr(pipe, '_paint', lambda images, requests, *rest: (
+        asked.extend(requests), paint(images, requests, *rest))[1])
+    pipe.warm_up(size=(32, 24))
+    assert {r.prompt.partition(':')[0] for r in asked} == {
+        'depth', 'normals', 'entities', 'segmentation', 'semantic', 'pose', 'restoration'}
+    assert len(asked) == 7
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(image=IMAGE.astype(np.float32)), 'image: expected a uint8 array, not float32'),
+    (dict(image=IMAGE[..., 0]), r'image: expected RGB of shape \(H, W, 3\), not \(48, 80\)'),
+    (dict(image=IMAGE[:0]), r'image: expected RGB.*\(0, 80, 3\)'),
+    (dict(image=None), 'image: expected a uint8 array, not NoneType'),
+    (dict(tasks=[]), 'tasks: none given; choose from depth'),
+    (dict(tasks=['smell']), "tasks: the model 'tiny' has no task 'smell'; it has depth"),
+    (dict(tasks=['semantic:zebra']), "has no task 'semantic:zebra'"),
+    (dict(tasks=['segmentation']), r"points: the task 'segmentation' needs at least one"),
+    (dict(points=[(0.5, 1.5)]), r'points: .* are not all in \[0, 1\]'),
+    (dict(points=[(float('nan'), 0.5)]), r'points: .* are not all in \[0, 1\]'),
+    (dict(points=[0.5]), 'points: expected pairs of numbers'),
+    (dict(points=[(0.5, 0.5)] * 6), "points: 6 given, the model 'tiny' takes at most 5"),
+    (dict(num_inference_steps=0), 'num_inference_steps: 0; expected a whole number'),
+    (dict(num_inference_steps={'depth': 1.5}), 'num_inference_steps: 1.5; expected'),
+    (dict(num_inference_steps='many'), "num_inference_steps: 'many'; expected"),
+    (dict(guidance_scale=float('nan')), 'guidance_scale: nan; expected'),
+])
+def test_a_question_that_cannot_be_answered_is_refused_in_one_line(pipe, change, message):
+    question = {'image': IMAGE, 'tasks': ['depth'], **change}
+    with pytest.raises(ValueError, match=message) as caught:
+        pipe(question.pop('image'), **question)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(image=IMAGE[:, :70]), 'image: 70x48 pixels; sides must be multiples of 8 up to 128'),
+    (dict(image=np.zeros((64, 256, 3), np.uint8)), 'up to 128'),
+    (dict(image=[SQUARE, IMAGE]), 'image: 2 pictures for 1 prompts'),
+    (dict(image=[SQUARE, IMAGE], prompts=['depth', 'depth']), 'must have one size'),
+    (dict(prompts=[]), 'at least one of each'),
+    (dict(prompts='fly'), "prompts: 'fly' is not in the bank"),
+    (dict(points=[None, None]), 'points: 2 lists for 1 prompts'),
+    (dict(guidance_scale=[1.0, 2.0]), 'guidance_scale: 2 values for 1 prompts'),
+    (dict(latents=torch.zeros(1, 4, 8, 8)), r'latents: shape \(1, 4, 8, 8\); expected'),
+])
+def test_generate_refuses_what_does_not_fit_in_one_line(pipe, change, message):
+    question = {'image': SQUARE, 'prompts': ['depth'], **change}
+    with pytest.raises(ValueError, match=message) as caught:
+        pipe.generate(**question)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(device='tpu'), "device: 'tpu'"),
+    (dict(device='meta'), "device: 'meta' is not supported; use 'cpu' or 'cuda'"),
+    (dict(dtype='int4'), "dtype: 'int4'; use 'auto' or one of float32"),
+    (dict(decoding='crumbs'), "decoding: 'crumbs'; use one of batch"),
+    (dict(quantize='int2'), "quantize: 'int2'"),
+])
+def test_options_that_do_not_exist_are_refused(tiny, options, message):
+    with pytest.raises(ValueError, match=message):
+        DiceptionPipeline.from_pretrained(tiny, **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_missing_gpu_is_an_error_and_not_a_slow_answer(tiny):
+    with pytest.raises(ValueError, match="'cuda' asked for.*0 CUDA devices.*use 'cpu'"):
+        DiceptionPipeline.from_pretrained(tiny, device='cuda')
+
+
+def test_the_package_can_be_imported_without_torch():
+    code = ("import sys; sys.modules['torch'] = None; import diception_ros.model as m; "
+            "assert 'DiceptionPipeline' in m.__all__")
+    subprocess.run([sys.executable, '-c', code], check=True)
