@@ -145,7 +145,7 @@ class BagReader:
         try:
             reader = Reader(path)
             reader.open()
-        except Exception as error:  # noqa: BLE001 - apsw, yaml, zstd, struct: whatever the damage meets
+        except Exception as error:  # apsw, yaml, zstd, struct: whatever the damage meets
             raise BagError(f'{path}: {_reason(error)}') from None
         return reader
 
@@ -179,7 +179,9 @@ class BagReader:
             if not pictures:
                 has = ', '.join(sorted(self.topics)) or 'nothing'
                 raise BagError(f'{self.path}: no topic with pictures in it (it has {has})')
-            raise BagError(f'{self.path}: which pictures? --image-topic is one of {_list(pictures)}')
+            raise BagError(
+                f'{self.path}: which pictures? --image-topic is one of {_list(pictures)}'
+            )
         if name not in self.topics:
             raise BagError(
                 f'{self.path}: no topic {name}; topics with pictures: {_list(pictures) or "none"}'
@@ -202,7 +204,7 @@ class BagReader:
                 yield connection.topic, time, bytes(data)
         except GeneratorExit:
             raise
-        except Exception as error:  # noqa: BLE001 - see _open
+        except Exception as error:  # see _open
             raise BagError(f'{self.path}: {_reason(error)}') from None
 
 

@@ -46,7 +46,6 @@ def robot(_started_robot):
     robot.spin(until=lambda: robot.state() == 'active', what='an active node')
     robot.heard_all = []
     yield robot
-    robot.listen()
     changed = {p.name: p.default for p in TABLE if p.when == ANY_TIME}
     # Two steps: what ground_plane needs may be taken away only after ground_plane is.
     assert robot.set(**{'depth.scale': 'reference'}) == ''

@@ -94,11 +94,11 @@ def test_the_default_file_has_every_parameter_with_its_default_and_a_comment():
             assert lines[number - 1].strip().startswith('#'), line
 
 
-@pytest.mark.parametrize('file', sorted(CONFIG.glob('*.yaml')), ids=lambda file: file.name)
+@pytest.mark.parametrize('file', sorted(
+    file for file in CONFIG.glob('*.yaml') if file.name != 'cameras.yaml'),
+    ids=lambda file: file.name)
 def test_every_ready_set_of_parameters_is_valid(file):
     values = yaml.safe_load(file.read_text())
-    if '/**' not in values:
-        pytest.skip('not a file of node parameters')
     settings_from({**defaults(), **values['/**']['ros__parameters']})
 
 

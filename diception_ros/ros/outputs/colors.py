@@ -11,4 +11,4 @@ def normals(n):
     return ((1 - n) * 127.5).clip(0, 255).astype(np.uint8)
 def labels(l):
     rng = np.random.default_rng(0); t = rng.integers(60, 255, (256, 3)).astype(np.uint8); t[0] = 0
-    return t[l % 256]
+    return t[l.astype(int) % 256]

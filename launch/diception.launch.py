@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One camera, one diception node: ros2 launch diception_ros diception.launch.py image:=/camera/image_raw."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+ARGUMENTS = {
+    'image': ('image', 'Topic of the camera\'s pictures (sensor_msgs/Image); with the parameter '
+              'image_transport: compressed, <image>/compressed is read.'),
+    'camera_info': ('', 'Topic of the calibration; empty = camera_info beside the image.'),
+    'reference_depth': ('reference_depth', 'Topic of registered depth pictures, for metres.'),
+    'clicked_point': ('/clicked_point', 'Topic of clicked 3-D points; RViz\'s Publish Point.'),
+    'clicked_pixel': ('clicked_pixel', 'Topic of clicked pixels; rqt_image_view sends them on '
+                      '<shown topic>_mouse_left.'),
+    'model': ('', 'nano or the path of a model directory; empty = as in params_file.'),
+    'device': ('', 'cuda, cuda:1, ... or cpu; empty = as in params_file. Never replaced by '
+               'another: without a GPU say device:=cpu.'),
+    'tasks': ('', 'What to run, with commas: depth,normals,semantic:person; empty = as in '
+              'params_file.'),
+    'params_file': (PathJoinSubstitution([FindPackageShare('diception_ros'), 'config',
+                                          'diception.yaml']), 'File of node parameters.'),
+    'namespace': ('', 'Namespace of the node and all its topics with relative names.'),
+    'use_sim_time': ('false', 'Take the time from /clock (replay, simulation).'),
+    'rviz': ('false', 'Start RViz with config/diception.rviz.'),
+    'log_level': ('info', 'debug, info, warn, error or fatal.'),
+    'respawn': ('false', 'Start the node again when it dies.'),
+}
+
+
+def node(context):
+    """Make the node; a function, so that empty arguments leave params_file's values alone."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    image = value['image']
+    camera_info = value['camera_info'] or image.rpartition('/')[0] + '/camera_info' * ('/' in image)
+    given = {name: ParameterValue(value[name], value_type=str)
+             for name in ('model', 'device', 'tasks') if value[name]}
+    given['use_sim_time'] = ParameterValue(value['use_sim_time'], value_type=bool)
+    return [LifecycleNode(
+        package='diception_ros', executable='diception_node', name='diception',
+        namespace=value['namespace'], output='screen', emulate_tty=True,
+        parameters=[value['params_file'], given],
+        remappings=[('image', image), ('image/compressed', f'{image}/compressed'),
+                    ('camera_info', camera_info or 'camera_info'),
+                    ('reference_depth', value['reference_depth']),
+                    ('clicked_point', value['clicked_point']),
+                    ('clicked_pixel', value['clicked_pixel'])],
+        arguments=['--ros-args', '--log-level', value['log_level']],
+        respawn=value['respawn'].lower() == 'true', respawn_delay=2.0)]
+
+
+def generate_launch_description():
+    """Describe the arguments, the node and RViz."""
+    return LaunchDescription([
+        *(DeclareLaunchArgument(name, default_value=default, description=description)
+          for name, (default, description) in ARGUMENTS.items()),
+        # Fast DDS loses large images over its default transports. What the user has set stays.
+        SetEnvironmentVariable('FASTDDS_BUILTIN_TRANSPORTS', EnvironmentVariable(
+            'FASTDDS_BUILTIN_TRANSPORTS', default_value='LARGE_DATA')),
+        OpaqueFunction(function=node),
+        Node(package='rviz2', executable='rviz2', namespace=LaunchConfiguration('namespace'),
+             arguments=['-d', PathJoinSubstitution([FindPackageShare('diception_ros'), 'config',
+                                                    'diception.rviz'])],
+             parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}],
+             condition=IfCondition(LaunchConfiguration('rviz'))),
+    ])
