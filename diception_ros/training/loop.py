@@ -48,14 +48,14 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
     state = {'step': 0, 'pictures': 0, 'progress': 0.0, 'seconds': 0.0}
     checkpoint = out / 'checkpoint.pt'
     if checkpoint.is_file() and not fresh:
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        saved = torch.load(checkpoint, map_location='cpu', weights_only=True)
         network.load_state_dict(saved['network'])
         average.load_state_dict(saved['average'])
         muon.load_state_dict(saved['muon'])
         adam.load_state_dict(saved['adam'])
         state.update(saved['state'])
     elif init is not None:
-        saved = torch.load(init, map_location=device, weights_only=True)
+        saved = torch.load(init, map_location='cpu', weights_only=True)
         network.load_state_dict(saved['average'])
         average.load_state_dict(saved['average'])
     if rank == 0:
