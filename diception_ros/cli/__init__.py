@@ -22,6 +22,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
+
 class Failure(Exception):
     """It did not work, and this one line says what and the way out. Exit status 1."""
 

@@ -22,4 +22,4 @@ def bench() -> None:
 
     \b
     diception bench node --json
-    """  # noqa: D301
+    """

@@ -54,7 +54,7 @@ def node(
     diception bench node --json --model my_model --device cuda
 
     Frames go one by one. Beside it the round trip of a bare rclpy echo of the same picture.
-    """  # noqa: D301
+    """
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)

@@ -14,6 +14,7 @@ import typer
 from diception_ros.cli import Failure
 from diception_ros.cli.source import FROM_IMAGE, TASKS, Source, source_of
 
+
 @dataclass
 class Played:
     """What happened: when each frame went out, and what came back."""
@@ -47,7 +48,7 @@ def demo(
     \b
     diception demo
     diception demo --bag my_bag --image-topic /camera/image_raw
-    """  # noqa: D301 - \b keeps the example's lines apart
+    """
     from rich.console import Console
 
     console = Console(highlight=False)

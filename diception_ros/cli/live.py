@@ -200,7 +200,7 @@ class Graph:
         """Topic -> type of what the node publishes now, without every node's everyday topics."""
         try:
             found = self._node.get_publisher_names_and_types_by_node('diception', NAMESPACE)
-        except Exception:  # noqa: BLE001 - rclpy's NodeNameNonExistentError moves between versions
+        except Exception:  # rclpy's NodeNameNonExistentError moves between versions
             return {}
         return {
             topic: kinds[0] for topic, kinds in found

@@ -109,7 +109,7 @@ class Recorder:
                         time_of = offset + max(0, round((moment - begin) * 1e9))
                         bag.write(topic, time_of, data)
                     early.clear()
-        except Exception as error:  # noqa: BLE001 - handed to the thread that waits for us
+        except Exception as error:  # handed to the thread that waits for us
             self._failed = error
 
 

@@ -58,7 +58,7 @@ def replay(
     Exit status 1 where --compare finds a difference over the tolerance. A difference is the mean
     distance of a message's numbers, as a share of the range of the golden ones; for label images
     the share of pixels that differ; 1 for a message that is missing or new.
-    """  # noqa: D301
+    """
     from rich.console import Console
 
     from diception_ros.ros import bags

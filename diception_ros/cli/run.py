@@ -39,7 +39,7 @@ def run(
 
     A folder per picture: <task>.png for eyes, depth_raw.png and entities_raw.png (16 bit),
     overlay.jpg, and arrays.npz with everything.
-    """  # noqa: D301
+    """
     clicks = [_point(text) for text in points or []]
     pictures = [_read(path) for path in images]
 
