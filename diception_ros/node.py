@@ -22,6 +22,7 @@ from std_srvs.srv import SetBool, Trigger
 from diception_ros.ros import parameters
 from diception_ros.ros.clicks import Clicks
 from diception_ros.ros.diagnostics import Health, resident_bytes
+from diception_ros.ros.images import silence_opencv
 from diception_ros.ros.inputs import Inputs
 from diception_ros.ros.outputs import Outputs
 from diception_ros.ros.perception import Perceiver
@@ -109,6 +110,7 @@ class DiceptionNode(LifecycleNode):
 
     def on_worker(self, function, *arguments):
         """Run a job on the worker's thread and wait for it, but not longer than ROS lives."""
+        self.worker.start()  # unless it is there
         future = self.worker.call(function, *arguments)
         while True:
             try:
@@ -149,7 +151,10 @@ class DiceptionNode(LifecycleNode):
 
     def frame_failed(self, error):
         self.health.count('failed')
-        self.health.error('frame', f'a frame failed: {one_line(error)}')
+        cure = ''
+        if 'out of memory' in str(error) or isinstance(error, MemoryError):
+            cure = ': run fewer tasks, or set decoding to slices or tiles'
+        self.health.error('frame', f'a frame failed: {one_line(error)}{cure}')
 
     def every_second(self):
         if self.active and not self.worker.alive:
@@ -196,6 +201,7 @@ def main():
     # rclpy ends the context at SIGINT and SIGTERM; Python's KeyboardInterrupt on top of that would
     # come anywhere, also while the node is being taken down.
     signal.signal(signal.SIGINT, lambda *_: None)
+    silence_opencv()
     rclpy.init()
     status = 0
     try:

@@ -74,6 +74,11 @@ def to_depth(message):
     return depth
 
 
+def silence_opencv():
+    """Keep OpenCV from printing about broken JPEGs and PNGs: ImageError says it, once."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def from_array(picture, encoding, header):
     """Make an Image of `picture` (H, W) or (H, W, C), whose dtype must be the encoding's."""
     picture = np.ascontiguousarray(picture)

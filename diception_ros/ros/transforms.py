@@ -39,7 +39,7 @@ class Transforms:
         try:
             found = self._buffer.lookup_transform(target, source, Time.from_msg(stamp),
                                                   Duration(seconds=self.PATIENCE)).transform
-        except tf2_ros.TransformException as error:
+        except (tf2_ros.TransformException, ValueError, OverflowError) as error:
             raise LookupError(f"no transform from '{source}' to '{target}' at the image's stamp: "
                               f'{" ".join(str(error).split())}') from None
         return matrix_of(found.translation, found.rotation)

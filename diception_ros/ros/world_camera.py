@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node `world_camera`: a camera that moves through a made-up world, for trying things out.
 
-Publishes camera/image_raw (rgb8), camera/camera_info and camera/reference_depth (sparse, noisy 32FC1
-metres), reliable; where tf2_ros is installed also the transform from `map` to the camera, so that
-RViz's Publish Point can be tried. The move is drawn once, then played to and fro.
+Publishes camera/image_raw (rgb8), camera/camera_info and camera/reference_depth (sparse, noisy
+32FC1 metres), reliable; where tf2_ros is installed also the transform from `map` to the camera, so
+that RViz's Publish Point can be tried. The move is drawn once, then played to and fro.
 """
 
 import numpy as np

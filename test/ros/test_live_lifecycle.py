@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lifecycle of a live node: every step undone by its opposite, and an end without a trace."""
 
+import os
 import signal
 
 import numpy as np
@@ -10,6 +11,8 @@ from robot import NodeProcess, Robot, free_domain
 from sensor_msgs.msg import Image
 
 from diception_ros.ros.images import from_array
+
+CYCLES = int(os.environ.get('DICEPTION_CYCLES', 4))
 
 
 @pytest.fixture(scope='module')
@@ -66,7 +69,7 @@ def test_configure_loads_activate_subscribes_deactivate_unsubscribes_cleanup_fre
 
 def test_cycles_with_frames_streaming_leak_nothing_and_nothing_comes_after_deactivate(robot):
     levels = []
-    for _ in range(4):
+    for _ in range(CYCLES):
         activate(robot)
         robot.listen('depth/relative')
         robot.ask(image(robot))
@@ -78,6 +81,7 @@ def test_cycles_with_frames_streaming_leak_nothing_and_nothing_comes_after_deact
         assert not robot.heard_all
         assert robot.change_state('cleanup')
         levels.append(memory(robot))
+    print('memory of the process by cycle, MiB:', *levels)
     assert levels[-1] <= levels[1] * 1.02 + 4
 
 
@@ -150,7 +154,8 @@ def test_silence_is_reported_with_the_image_topics_that_exist(robot):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('moment', ['unconfigured', 'loading'])
-def test_a_signal_at_the_start_ends_the_process_in_two_seconds(number, moment, tiny_model, tmp_path):
+def test_a_signal_at_the_start_ends_the_process_in_two_seconds(
+        number, moment, tiny_model, tmp_path):
     domain, lock = free_domain()
     node = NodeProcess(tmp_path / 'log', {'device': 'cpu', 'model': tiny_model, 'autostart':
                                           str(moment == 'loading').lower()}, domain)

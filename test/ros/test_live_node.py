@@ -124,11 +124,24 @@ def test_compressed_images_are_answered(robot, extension, form):
     message.data.frombytes(cv2.imencode(extension, picture())[1].tobytes())
     depth = robot.ask(message)['depth/relative']
     assert (depth.width, depth.height) == (64, 48) and depth.header == message.header
-    broken = CompressedImage(header=robot.header(), format=form)
-    broken.data.frombytes(bytes(message.data[:30]))
+    assert robot.change_state('deactivate')
+    assert robot.set(image_transport='raw') == ''
+    assert robot.change_state('activate')
+
+
+def test_a_truncated_compressed_image_gives_one_line_and_the_next_is_answered(robot):
+    assert robot.change_state('deactivate')
+    assert robot.set(image_transport='compressed') == ''
+    assert robot.change_state('activate')
+    robot.listen('depth/relative')
+    robot.spin(5.5)  # an earlier complaint would hold this one back
     start = len(robot.node.text())
-    robot.send(broken)
-    robot.node.wait_for_line(r'image/compressed: image ignored: .* truncated', after=start)
+    whole = CompressedImage(header=robot.header(), format='png')
+    whole.data.frombytes(cv2.imencode('.png', picture())[1].tobytes())
+    robot.send(CompressedImage(header=robot.header(), format='png', data=whole.data[:60]))
+    robot.ask(whole)
+    line = robot.node.wait_for_line('image/compressed: image ignored: .* truncated', after=start)
+    assert len(robot.node.text()[start:].splitlines()) == 1, line
     assert robot.change_state('deactivate')
     assert robot.set(image_transport='raw') == ''
     assert robot.change_state('activate')

@@ -7,8 +7,17 @@ import pytest
 import yaml
 
 from diception_ros.ros import parameters
-from diception_ros.ros.parameters import (ANY_TIME, BY_NAME, TABLE, ParameterError, check_state,
-                                          defaults, parsed, settings_from, steps_and_guidance)
+from diception_ros.ros.parameters import (
+    ANY_TIME,
+    BY_NAME,
+    TABLE,
+    ParameterError,
+    check_state,
+    defaults,
+    parsed,
+    settings_from,
+    steps_and_guidance,
+)
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 
