@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metric scale for relative depth, planes, point clouds, clicks that stay: numpy, scipy and OpenCV only.
+"""Metric scale for relative depth, planes, point clouds, clicks that stay: numpy, scipy and OpenCV
+only.
 
-Depth is in metres along Z, NaN where unknown; everything 3-D is in the optical frame (x right, y down, z forward).
+Depth is in metres along Z, NaN where unknown; everything 3-D is in the optical frame (x right, y
+down, z forward).
 """
 
 from diception_ros.geometry.camera import CameraModel

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera: pixels to rays and 3-D points to pixels, with OpenCV's distortion models and no ROS message.
+"""The camera: pixels to rays and 3-D points to pixels, with OpenCV's distortion models and no ROS
+message.
 
-Optical frame throughout (x right, y down, z forward), pixel centres at integers, as in OpenCV and REP-103.
+Optical frame throughout (x right, y down, z forward), pixel centres at integers, as in OpenCV and
+REP-103.
 """
 
 import cv2
@@ -15,14 +17,15 @@ REPROJECTION_LIMIT = 0.5  # pixels: a ray whose own projection is further off th
 class CameraModel:
     """One calibrated camera, from the plain arrays of a CameraInfo.
 
-    K: 9 numbers or (3, 3), of the picture as it comes. D: distortion coefficients, empty for none. R, P: 9 and 12
-    numbers, the rectification, used only where `rectified`. model: 'plumb_bob', 'rational_polynomial', 'equidistant',
-    'fisheye' or '' (no distortion). size: (width, height) in pixels. rectified: the pictures are rectified already, so
-    P alone describes them (image_rect and image_raw share one CameraInfo); the baseline in P's last column belongs to
-    the stereo pair and is left out.
+    K: 9 numbers or (3, 3), of the picture as it comes. D: distortion coefficients, empty for none.
+    R, P: 9 and 12 numbers, the rectification, used only where `rectified`. model: 'plumb_bob',
+    'rational_polynomial', 'equidistant', 'fisheye' or '' (no distortion). size: (width, height) in
+    pixels. rectified: the pictures are rectified already, so P alone describes them (image_rect
+    and image_raw share one CameraInfo); the baseline in P's last column belongs to the stereo pair
+    and is left out.
 
-    Raises ValueError, one line, for a camera without calibration (K or P all zero), an unknown model, a coefficient
-    count the model does not have, or an empty size.
+    Raises ValueError, one line, for a camera without calibration (K or P all zero), an unknown
+    model, a coefficient count the model does not have, or an empty size.
     """
 
     def __init__(self, K, size, D=(), R=None, P=None, model='plumb_bob', rectified=False):
@@ -68,7 +71,8 @@ class CameraModel:
         return self.fisheye or bool(self.D.size)
 
     def resized(self, size):
-        """The same camera for the same picture resampled to `size` = (width, height). Kept, so cheap to ask again."""
+        """The same camera for the same picture resampled to `size` = (width, height). Kept, so
+        cheap to ask again."""
         size = int(size[0]), int(size[1])
         if size == self.size:
             return self
@@ -83,7 +87,8 @@ class CameraModel:
         return self._resized[size]
 
     def rays(self):
-        """x / z and y / z of every pixel: two read-only float32 (H, W), computed once; NaN where the lens model ends."""
+        """x / z and y / z of every pixel: two read-only float32 (H, W), computed once; NaN
+        where the lens model ends."""
         if self._rays is None:
             width, height = self.size
             if not self.distorted:
@@ -102,8 +107,9 @@ class CameraModel:
     def project(self, points):
         """Pixels of 3-D points: (N, 3) in the optical frame to float64 (N, 2).
 
-        NaN for points at or behind the camera's plane, not finite, or so far off the axis that the lens model folds
-        them back into the picture. Pixels may lie outside of the picture: `contains` tells.
+        NaN for points at or behind the camera's plane, not finite, or so far off the axis that the
+        lens model folds them back into the picture. Pixels may lie outside of the picture:
+        `contains` tells.
         """
         points = np.asarray(points, np.float64).reshape(-1, 3)
         usable = np.isfinite(points).all(1) & (points[:, 2] > 1e-6)
@@ -118,7 +124,8 @@ class CameraModel:
         return pixels
 
     def unproject(self, pixels):
-        """Rays of pixels: (N, 2) to float64 (N, 2), x / z and y / z; NaN where the lens model has no ray."""
+        """Rays of pixels: (N, 2) to float64 (N, 2), x / z and y / z; NaN where the lens model
+        has no ray."""
         pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
         rays = np.full(pixels.shape, np.nan)
         usable = np.isfinite(pixels).all(1)
@@ -133,8 +140,9 @@ class CameraModel:
             return ((pixels >= -0.5) & (pixels <= np.asarray(self.size) - 0.5)).all(1)
 
     def depth_of(self, points):
-        """A sparse depth picture of 3-D points (a lidar's): (N, 3) in the optical frame to float32 (H, W), metres
-        along Z, NaN where no point falls; the nearest point of a pixel wins."""
+        """A sparse depth picture of 3-D points (a lidar's): (N, 3) in the optical frame to
+        float32 (H, W), metres along Z, NaN where no point falls; the nearest point of a pixel
+        wins."""
         points = np.asarray(points, np.float64).reshape(-1, 3)
         pixels = self.project(points)
         seen = self.contains(pixels)
@@ -158,7 +166,8 @@ class CameraModel:
         return cv2.projectPoints(points, still, still, self.K, self.D)[0].reshape(-1, 2)
 
     def _undistort(self, pixels):
-        """Pixels (N, 2) to rays (N, 2); NaN where the inversion does not come back to its pixel."""
+        """Pixels (N, 2) to rays (N, 2); NaN where the inversion does not come back to its
+        pixel."""
         if not self.distorted:
             y = (pixels[:, 1] - self.K[1, 2]) / self.K[1, 1]
             return np.stack([(pixels[:, 0] - self.K[0, 2] - self.K[0, 1] * y) / self.K[0, 0], y], -1)
@@ -167,19 +176,24 @@ class CameraModel:
         xy[~(np.abs(xy) < 1e3).all(1)] = np.nan
         focal = self.K[[0, 1], [0, 1]]
         # OpenCV stops after a fixed number of rounds; wide lenses need more of the same.
-        for _ in range(20):
-            error = pixels - self._distort(xy)
-            if not np.nanmax(np.abs(error), initial=0.0) > 0.01:
+        left = np.arange(len(xy))
+        for _ in range(30):
+            error = pixels[left] - self._distort(xy[left])
+            off = np.abs(error).max(1)
+            left, error = left[off > 1e-3], error[off > 1e-3]  # False for NaN
+            if not len(left):
                 break
-            xy = xy + error / focal
-        off = ~(np.abs(pixels - self._distort(xy)).max(1) < REPROJECTION_LIMIT)
-        xy[off] = np.nan
+            xy[left] += error / focal
+        if len(left):
+            off = np.abs(pixels[left] - self._distort(xy[left])).max(1)
+            xy[left[~(off < REPROJECTION_LIMIT)]] = np.nan
         return xy
 
 
 def as_camera(camera, shape):
-    """`camera` as a CameraModel for a picture of `shape` (H, W): a CameraModel is resized to it, a plain K (3, 3) is
-    taken as a pinhole of exactly this picture. ValueError as in CameraModel."""
+    """`camera` as a CameraModel for a picture of `shape` (H, W): a CameraModel is resized to
+    it, a plain K (3, 3) is taken as a pinhole of exactly this picture. ValueError as in
+    CameraModel."""
     size = shape[1], shape[0]
     if isinstance(camera, CameraModel):
         return camera.resized(size)

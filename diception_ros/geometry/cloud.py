@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Point clouds from metric depth, packed as a PointCloud2 carries them, without the pixels that fly between surfaces."""
+"""Point clouds from metric depth, packed as a PointCloud2 carries them, without the pixels that
+fly between surfaces."""
 
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ FLYING_WINDOW = 9  # pixels
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points ready for a PointCloud2: little-endian float32 `fields`, one after the other, no padding.
+    """Points ready for a PointCloud2: little-endian float32 `fields`, one after the other, no
+    padding.
 
-    data: float32 (height, width, len(fields)), C-contiguous; width points a row, one row when not organised. rgb: the
-    bits 0x00RRGGBB in a float32. is_dense: no point is NaN.
+    data: float32 (height, width, len(fields)), C-contiguous; width points a row, one row when not
+    organised. rgb: the bits 0x00RRGGBB in a float32. is_dense: no point is NaN.
     """
 
     data: np.ndarray
@@ -53,11 +55,12 @@ class Cloud:
 def point_cloud(depth, camera, rgb=None, normals=None, *, organised=False, stride=1, flying=False):
     """The cloud of a depth picture, in the optical frame.
 
-    depth: (H, W) metres along Z, NaN or inf where unknown. camera: K (3, 3) or a CameraModel, distortion included.
-    rgb: uint8 (H, W, 3); normals: float32 (H, W, 3), optical frame. organised: keep the picture's rows and columns,
-    NaN for unknown points; otherwise only known points, one row. stride: every n-th row and column. flying: keep the
-    pixels that `flying_pixels` would take out. Raises ValueError, one line, for a stride below 1, an uncalibrated
-    camera, or pictures whose shapes differ from the depth's.
+    depth: (H, W) metres along Z, NaN or inf where unknown. camera: K (3, 3) or a CameraModel,
+    distortion included. rgb: uint8 (H, W, 3); normals: float32 (H, W, 3), optical frame.
+    organised: keep the picture's rows and columns, NaN for unknown points; otherwise only known
+    points, one row. stride: every n-th row and column. flying: keep the pixels that
+    `flying_pixels` would take out. Raises ValueError, one line, for a stride below 1, an
+    uncalibrated camera, or pictures whose shapes differ from the depth's.
     """
     depth = np.asarray(depth, np.float32)
     if depth.ndim != 2:
@@ -101,9 +104,9 @@ def packed_rgb(rgb):
 def flying_pixels(depth):
     """Pixels of (H, W) depth that hang between a near and a far surface, bool (H, W).
 
-    A blurred edge in a depth picture passes through every distance between the two sides; those points exist in no
-    world. A pixel flies when it is more than 8 % away from both the nearest and the farthest depth of its 9x9
-    neighbourhood. Unknown pixels neither fly nor count.
+    A blurred edge in a depth picture passes through every distance between the two sides; those
+    points exist in no world. A pixel flies when it is more than 8 % away from both the nearest and
+    the farthest depth of its 9x9 neighbourhood. Unknown pixels neither fly nor count.
     """
     depth = np.asarray(depth, np.float32)
     if not depth.size:

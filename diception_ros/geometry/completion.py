@@ -11,11 +11,13 @@ DISAGREEMENT = 0.15  # relative; a measurement further off corrects nothing but 
 
 
 def complete_depth(depth, reference):
-    """The sensor's pixels where they are valid, ours in the holes: float32 (H, W) metres, NaN where neither knows.
+    """The sensor's pixels where they are valid, ours in the holes: float32 (H, W) metres, NaN
+    where neither knows.
 
-    depth: (H, W) metres along Z, ours (Scale.depth). reference: (H, W) metres along Z, the sensor's, as sparse as it
-    likes; NaN, inf, 0 and negative are holes. Ours is first drawn to the sensor by a smooth factor (the model's error
-    is smooth), fitted where the two agree within 15 %. Any content survives; ValueError when the shapes differ.
+    depth: (H, W) metres along Z, ours (Scale.depth). reference: (H, W) metres along Z, the
+    sensor's, as sparse as it likes; NaN, inf, 0 and negative are holes. Ours is first drawn to the
+    sensor by a smooth factor (the model's error is smooth), fitted where the two agree within 15
+    %. Any content survives; ValueError when the shapes differ.
     """
     depth = np.asarray(depth, np.float32)
     reference = np.asarray(reference, np.float32)
@@ -29,7 +31,8 @@ def complete_depth(depth, reference):
 
 
 def correction(depth, reference):
-    """The smooth factor, float32 (H, W), about 1, that draws `depth` to `reference` where both are known."""
+    """The smooth factor, float32 (H, W), about 1, that draws `depth` to `reference` where both
+    are known."""
     height, width = depth.shape
     with np.errstate(invalid='ignore', divide='ignore'):
         rows, columns = np.nonzero((reference > 0) & (reference < np.inf) & (depth > 0) & (depth < np.inf))

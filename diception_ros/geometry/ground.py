@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metres from the floor: the scale of a disparity when only the camera's height above the ground is known.
+"""Metres from the floor: the scale of a disparity when only the camera's height above the ground
+is known.
 
-In ray coordinates (x, y, 1) = K^-1 p every plane n . P = -h of the scene is linear in inverse depth, 1 / z = -n . r / h,
-hence in disparity: D = alpha x + beta y + gamma. With 1 / z = a (D + c) its normal is along -(alpha, beta, gamma + c) and
-its distance from the camera is 1 / (a |(alpha, beta, gamma + c)|). So the shift c follows from the directions of all
-planes (the normals that the model sees), and the unit a from the distance of one: the floor's.
+In ray coordinates (x, y, 1) = K^-1 p every plane n . P = -h of the scene is linear in inverse
+depth, 1 / z = -n . r / h, hence in disparity: D = alpha x + beta y + gamma. With 1 / z = a (D + c)
+its normal is along -(alpha, beta, gamma + c) and its distance from the camera is 1 / (a |(alpha,
+beta, gamma + c)|). So the shift c follows from the directions of all planes (the normals that the
+model sees), and the unit a from the distance of one: the floor's.
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ MOST_BELOW = 0.04  # share of the picture that may lie below the floor
 
 @dataclass
 class Tiles:
-    """Patches of the picture that are flat: `plane` (n, 3) alpha beta gamma, `normal` (n, 3) unit."""
+    """Patches of the picture that are flat: `plane` (n, 3) alpha beta gamma, `normal` (n, 3)
+    unit."""
 
     plane: np.ndarray
     normal: np.ndarray
@@ -37,15 +40,17 @@ class Tiles:
 def fit_ground_plane(disparity, normals, camera, camera_height, gravity=None, *, seed=0):
     """The scale that puts the floor `camera_height` metres below the camera.
 
-    disparity: (H, W), relative, near = 1. normals: (H, W, 3), optical frame, facing the camera; zero or NaN where
-    unknown. camera: K (3, 3) of this picture, or a CameraModel. camera_height: metres from the floor to the optical
-    centre, along the floor's normal; its error becomes the scale's error, one to one. gravity: (3,) the direction of
-    down in the optical frame (from an IMU or TF), any length; without it the camera is taken to be level within 48
-    degrees. Deterministic for a seed.
+    disparity: (H, W), relative, near = 1. normals: (H, W, 3), optical frame, facing the camera;
+    zero or NaN where unknown. camera: K (3, 3) of this picture, or a CameraModel. camera_height:
+    metres from the floor to the optical centre, along the floor's normal; its error becomes the
+    scale's error, one to one. gravity: (3,) the direction of down in the optical frame (from an
+    IMU or TF), any length; without it the camera is taken to be level within 48 degrees.
+    Deterministic for a seed.
 
-    Never raises for pictures, whatever they hold: without a floor that can be believed the scale comes back with ok
-    False and its reason. A table that fills the view looks like a floor and is taken for one. Raises ValueError, one
-    line, for a height that is not positive, an uncalibrated camera, or a gravity that is no direction.
+    Never raises for pictures, whatever they hold: without a floor that can be believed the scale
+    comes back with ok False and its reason. A table that fills the view looks like a floor and is
+    taken for one. Raises ValueError, one line, for a height that is not positive, an uncalibrated
+    camera, or a gravity that is no direction.
     """
     height = float(camera_height)
     if not (np.isfinite(height) and height > 0):
@@ -123,8 +128,8 @@ def fit_ground_plane(disparity, normals, camera, camera_height, gravity=None, *,
 
 
 def _shrink(disparity, normals, camera):
-    """Area averages of the known pixels: disparity (h, w), unit normals (h, w, 3), NaN where fewer than half are known;
-    and the rays there."""
+    """Area averages of the known pixels: disparity (h, w), unit normals (h, w, 3), NaN where
+    fewer than half are known; and the rays there."""
     height, width = disparity.shape
     factor = max(1.0, width / WORKING_WIDTH)
     size = max(1, round(width / factor)), max(1, round(height / factor))
@@ -134,17 +139,18 @@ def _shrink(disparity, normals, camera):
     small = cv2.resize(filled, size, interpolation=cv2.INTER_AREA)
     if not whole:
         share = cv2.resize(valid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        small = np.where(share > 0.5, small / np.maximum(share, 1e-6), np.float32(np.nan))
+        small = np.where(share > 0.4, small / np.maximum(share, 1e-6), np.float32(np.nan))
     if not np.isfinite(normals[::7, ::7]).all() or not np.isfinite(normals.sum()):
         normals = np.nan_to_num(normals, nan=0.0, posinf=0.0, neginf=0.0)
     facing = cv2.resize(normals, size, interpolation=cv2.INTER_AREA)
     length = np.linalg.norm(facing, axis=-1, keepdims=True)
-    facing = np.where(length > 0.5, facing / np.maximum(length, 1e-6), np.float32(np.nan))
+    facing = np.where(length > 0.4, facing / np.maximum(length, 1e-6), np.float32(np.nan))
     return small, facing, camera.resized(size).rays()
 
 
 def _flat_tiles(small, facing, rays):
-    """Least squares D = alpha x + beta y + gamma in every tile at once; tiles across an edge are left out."""
+    """Least squares D = alpha x + beta y + gamma in every tile at once; tiles across an edge
+    are left out."""
     rows, columns = (n // TILE for n in small.shape)
 
     def tiled(picture):
@@ -152,33 +158,37 @@ def _flat_tiles(small, facing, rays):
                 .transpose(0, 2, 1, 3).reshape(rows * columns, TILE * TILE))
 
     x, y, d = (tiled(picture).astype(np.float64) for picture in (*rays, small))
-    normal = np.stack([tiled(facing[..., i]).mean(1) for i in range(3)], -1).astype(np.float64)  # NaN spreads
+    w = np.isfinite(d) & np.isfinite(x) & (d > 0.003) & (d < 0.997)  # clipped disparity is no plane
+    x, y, d = (np.where(w, part, 0) for part in (x, y, d))
+    facing = np.nan_to_num(facing)
+    normal = np.stack([tiled(facing[..., i]).sum(1) for i in range(3)], -1).astype(np.float64)
+    seen = tiled((facing != 0).any(-1)).sum(1)
     length = np.linalg.norm(normal, axis=1)
-    with np.errstate(invalid='ignore'):
-        good = np.isfinite(d.sum(1)) & np.isfinite(x.sum(1)) & (length > 0.94)
-        good &= (d.min(1) > 0.003) & (d.max(1) < 0.997)
-    x, y, d, normal = x[good], y[good], d[good], normal[good] / length[good, None]
-    if not len(d):
+    good = (w.sum(1) > 0.6 * TILE ** 2) & (seen > 0.6 * TILE ** 2) & (length > 0.94 * seen)
+    if not good.any():
         return Tiles(np.zeros((0, 3)), np.zeros((0, 3)))
-    mx, my, md = x.mean(1), y.mean(1), d.mean(1)
-    x, y, d = x - mx[:, None], y - my[:, None], d - md[:, None]
+    x, y, d, w, normal = x[good], y[good], d[good], w[good], normal[good] / length[good, None]
+    count = w.sum(1)
+    mx, my, md = x.sum(1) / count, y.sum(1) / count, d.sum(1) / count
+    x, y, d = ((part - mean[:, None]) * w for part, mean in ((x, mx), (y, my), (d, md)))
     sxx, syy, sxy = (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)
     sxd, syd = (x * d).sum(1), (y * d).sum(1)
     determinant = np.maximum(sxx * syy - sxy ** 2, 1e-18)
     alpha = (sxd * syy - syd * sxy) / determinant
     beta = (syd * sxx - sxd * sxy) / determinant
-    rest = np.sqrt(np.mean((d - alpha[:, None] * x - beta[:, None] * y) ** 2, 1))
+    rest = np.sqrt(((d - alpha[:, None] * x - beta[:, None] * y) ** 2).sum(1) / count)
     smooth = rest < 0.02
     plane = np.stack([alpha, beta, md - alpha * mx - beta * my], -1)
     return Tiles(plane[smooth], normal[smooth])
 
 
 def _fit_shift(tiles, weight, up, upward):
-    """c that turns the tiles' planes to their normals, and what is left (mean truncated angle, in units of the
-    truncation).
+    """c that turns the tiles' planes to their normals, and what is left (mean truncated angle, in
+    units of the truncation).
 
-    A network's normals share a small rotation (their bias) that pulls c when only one direction is in view. Angles
-    BETWEEN surfaces do not feel it, so it is fitted along, held small by what is usual."""
+    A network's normals share a small rotation (their bias) that pulls c when only one direction
+    is in view. Angles BETWEEN surfaces do not feel it, so it is fitted along, held small by
+    what is usual."""
     normal = tiles.normal
     if up is not None:
         normal = np.where(upward[:, None], up, normal)
@@ -217,7 +227,8 @@ def _fit_shift(tiles, weight, up, upward):
 
 
 def _planes(small, rays, candidates, rng, most=4):
-    """Planes D = alpha x + beta y + gamma among the candidate pixels, largest first: [(plane (3,), bool (h, w))]."""
+    """Planes D = alpha x + beta y + gamma among the candidate pixels, largest first: [(plane
+    (3,), bool (h, w))]."""
     found = []
     x, y = (ray.astype(np.float64) for ray in rays)
     left = candidates & np.isfinite(x)
@@ -258,8 +269,8 @@ def _mean_direction(normals):
 
 
 def _shift_of_floor(floor, normal):
-    """c that makes the plane's normal lie along `normal`, in the least squares of the two tangents; None where the plane
-    is seen face on and any c would do."""
+    """c that makes the plane's normal lie along `normal`, in the least squares of the two
+    tangents; None where the plane is seen face on and any c would do."""
     # (alpha, beta, gamma + c) = -s n; s from the first two, c from the third.
     sideways = normal[:2] @ normal[:2]
     if sideways < 0.05:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surface normals differentiated from depth: what the published normals are compared with, and what a cloud gets when no
-normals are asked for."""
+"""Surface normals differentiated from depth: what the published normals are compared with, and
+what a cloud gets when no normals are asked for."""
 
 import numpy as np
 
@@ -8,12 +8,14 @@ from diception_ros.geometry.camera import as_camera
 
 
 def normals_from_depth(depth, camera, step=1):
-    """Unit normals of a depth picture: float32 (H, W, 3), optical frame, facing the camera; NaN where unknown.
+    """Unit normals of a depth picture: float32 (H, W, 3), optical frame, facing the camera; NaN
+    where unknown.
 
-    depth: (H, W) metres along Z, NaN or inf where unknown. camera: K (3, 3) or a CameraModel, distortion included. step:
-    pixels between the differentiated neighbours; more is smoother. Exact on planes, because 1 / z is linear there in
-    ray coordinates; of the differences to either side the smaller one is taken, which is the side of the same surface.
-    Raises ValueError for an uncalibrated camera.
+    depth: (H, W) metres along Z, NaN or inf where unknown. camera: K (3, 3) or a CameraModel,
+    distortion included. step: pixels between the differentiated neighbours; more is smoother.
+    Exact on planes, because 1 / z is linear there in ray coordinates; of the differences to either
+    side the smaller one is taken, which is the side of the same surface. Raises ValueError for an
+    uncalibrated camera.
     """
     depth = np.asarray(depth, np.float32)
     if depth.ndim != 2 or min(depth.shape) < step + 1:
@@ -36,7 +38,8 @@ def normals_from_depth(depth, camera, step=1):
 
 
 def angle_between(one, other):
-    """Degrees between two normal pictures (..., 3), float32 (...); NaN where either is unknown (NaN or zero)."""
+    """Degrees between two normal pictures (..., 3), float32 (...); NaN where either is unknown
+    (NaN or zero)."""
     one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
     with np.errstate(divide='ignore', invalid='ignore'):
         lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
@@ -45,7 +48,8 @@ def angle_between(one, other):
 
 
 def _difference(picture, axis, step):
-    """Difference per pixel along an axis: of the one to the pixel before and the one to the pixel after, the smaller."""
+    """Difference per pixel along an axis: of the one to the pixel before and the one to the
+    pixel after, the smaller."""
     picture = np.moveaxis(picture, axis, 0)
     ahead = np.full(picture.shape, np.nan, np.float32)
     behind = np.full(picture.shape, np.nan, np.float32)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metres for a relative disparity: 1 / z = a * D + b, from a reference depth or from a fixed range.
+"""Metres for a relative disparity: 1 / z = a * D + b, from a reference depth or from a fixed
+range.
 
-A model's disparity D in [0, 1] is normalised picture by picture, so a and b belong to one picture and are fitted anew
-for each: averaging them over time would mix different units.
+A model's disparity D in [0, 1] is normalised picture by picture, so a and b belong to one picture
+and are fitted anew for each: averaging them over time would mix different units.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ SMALLEST_STEP = 0.04  # in units of D: nothing further than this close to 1 / z 
 class Scale:
     """What turns a disparity into metres, or why nothing does.
 
-    a, b: 1 / z = a * D + b in 1/m, NaN when not ok. residual: typical relative error of 1 / z against what the fit
-    used (0.02 = 2 %), NaN when unknown. ok: whether depth() may be believed. reason: why not, in words; '' when ok.
+    a, b: 1 / z = a * D + b in 1/m, NaN when not ok. residual: typical relative error of 1 / z
+    against what the fit used (0.02 = 2 %), NaN when unknown. ok: whether depth() may be believed.
+    reason: why not, in words; '' when ok.
     """
 
     a: float
@@ -37,11 +39,13 @@ class Scale:
         return cls(float('nan'), float('nan'), float(residual), False, reason)
 
     def depth(self, disparity, known=None):
-        """Metres along Z, float32 of disparity's shape (H, W); NaN wherever the distance is unknown.
+        """Metres along Z, float32 of disparity's shape (H, W); NaN wherever the distance is
+        unknown.
 
-        Unknown are: everything when the scale is not ok; NaN in disparity; what is too far for its disparity to tell
-        (a * D + b within 0.04 a of zero); and pixels that are False in `known`, bool (H, W), if given (the sky has no
-        distance, yet its disparity is that of the farthest thing in the picture).
+        Unknown are: everything when the scale is not ok; NaN in disparity; what is too far for its
+        disparity to tell (a * D + b within 0.04 a of zero); and pixels that are False in `known`,
+        bool (H, W), if given (the sky has no distance, yet its disparity is that of the farthest
+        thing in the picture).
         """
         disparity = np.asarray(disparity, np.float32)
         if not self.ok:
@@ -69,16 +73,19 @@ def fit_near_far(near, far):
 
 
 def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
-    """The scale that fits a depth reference: sparse, with holes and with up to 70 % of wrong pixels.
+    """The scale that fits a depth reference: sparse, with holes and with up to 70 % of wrong
+    pixels.
 
-    disparity: (H, W), relative, near = 1. reference: (h, w) metres along Z, registered to the same view; NaN, inf, 0
-    and negative mean no measurement; h, w may differ from H, W. 30 good pixels suffice, and more than max_pixels are
-    not looked at. Deterministic for a seed. Never raises for pictures, whatever they hold: a fit that cannot be
-    believed comes back with ok False and its reason.
+    disparity: (H, W), relative, near = 1. reference: (h, w) metres along Z, registered to the same
+    view; NaN, inf, 0 and negative mean no measurement; h, w may differ from H, W. 30 good pixels
+    suffice, and more than max_pixels are not looked at. Deterministic for a seed. Never raises for
+    pictures, whatever they hold: a fit that cannot be believed comes back with ok False and its
+    reason.
 
-    MSAC over two-pixel hypotheses on the relative difference |p - q| / max(p, q) of p = a D + b and q = 1 / z, then
-    Tukey's biweight with a capped scale. Relative, because a plain residual lets far pixels (in z) or near ones (in
-    1 / z) decide alone; capped, because half of the pixels being wrong inflates any estimate of the scale.
+    MSAC over two-pixel hypotheses on the relative difference |p - q| / max(p, q) of p = a D + b
+    and q = 1 / z, then Tukey's biweight with a capped scale. Relative, because a plain residual
+    lets far pixels (in z) or near ones (in 1 / z) decide alone; capped, because half of the pixels
+    being wrong inflates any estimate of the scale.
     """
     rng = np.random.default_rng(seed)
     d, q = _pairs(disparity, reference, max_pixels, rng)
@@ -112,8 +119,11 @@ def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
     relative = np.abs(p - q) / np.maximum(np.maximum(p, q), 1e-9)
     inlier = relative < INLIER
     residual = 1.48 * float(np.median(relative[inlier])) if inlier.any() else float('nan')
-    agreeing = float(np.mean(inlier))
-    chance = _chance_support(d, q, few, rng)
+    # In a flat scene everything agrees with everything within a tenth: ask for more there.
+    relief = _relief(d, a, b)
+    tolerance = float(np.clip(0.15 * relief, 0.005, INLIER))
+    agreeing = float(np.mean(relative < tolerance))
+    chance = _chance_support(d, q, few, rng, tolerance, 0.5 * min(relief, 0.4))
     if agreeing < 0.15 or agreeing < 1.35 * chance + 0.02:
         return Scale.refused(f'only {agreeing:.0%} of the reference depth agrees with the disparity, and '
                              f'{chance:.0%} would by chance', residual)
@@ -128,7 +138,8 @@ def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
 
 
 def _pairs(disparity, reference, max_pixels, rng):
-    """Disparity and measured 1 / z, float32 (n,), of at most max_pixels pixels where both are known."""
+    """Disparity and measured 1 / z, float32 (n,), of at most max_pixels pixels where both are
+    known."""
     disparity = np.asarray(disparity, np.float32)
     reference = np.asarray(reference, np.float32)
     nothing = np.zeros(0, np.float32), np.zeros(0, np.float32)
@@ -141,10 +152,15 @@ def _pairs(disparity, reference, max_pixels, rng):
         if len(rows) >= max_pixels:
             break
     z = grid[rows, columns]
+    # A sensor at the end of its range reports that end: no distance, though it looks like one.
+    for end in (z.min(), z.max()) if len(z) else ():
+        stuck = z == end
+        if 0.1 * len(z) < np.count_nonzero(stuck) <= len(z) - FEWEST:
+            z, rows, columns = z[~stuck], rows[~stuck], columns[~stuck]
     rows, columns = rows * step, columns * step
     if disparity.shape != reference.shape:
-        rows = ((rows + 0.5) * (disparity.shape[0] / reference.shape[0])).astype(int)
-        columns = ((columns + 0.5) * (disparity.shape[1] / reference.shape[1])).astype(int)
+        down, across = np.divide(disparity.shape, reference.shape)
+        rows, columns = ((rows + 0.5) * down).astype(int), ((columns + 0.5) * across).astype(int)
     d = disparity[rows, columns]
     usable = np.isfinite(d)
     unclipped = usable & (d > SATURATED) & (d < 1 - SATURATED)
@@ -157,7 +173,8 @@ def _pairs(disparity, reference, max_pixels, rng):
 
 
 def _support(d, q, pairs, few):
-    """Slopes, offsets and MSAC costs (lower is better) of the lines through pairs (n, 2) of pixels."""
+    """Slopes, offsets and MSAC costs (lower is better) of the lines through pairs (n, 2) of
+    pixels."""
     first, second = pairs.T
     step = d[second] - d[first]
     good = np.abs(step) > 0.03
@@ -180,29 +197,36 @@ def _best_hypothesis(d, q, few, rng):
     return (float(a[best]), float(b[best])), float(np.mean(relative[best] < INLIER))
 
 
-def _chance_support(d, q, few, rng):
-    """The share of pixels that some line would agree with if disparity and reference had nothing to do with each
-    other: the best support once the reference's pixels are shuffled."""
-    shuffled = rng.permutation(q)
-    a, _, _, relative = _support(d, shuffled, rng.integers(0, len(d), (150, 2)), few)
-    return float((relative < INLIER).mean(1).max()) if len(a) else 0.0
+def _relief(d, a, b):
+    """How much 1 / z changes over the picture, relative to its middle."""
+    low, high = np.percentile(d, [10, 90])
+    return a * (high - low) / np.maximum(np.abs(a * (low + high) / 2 + b), 1e-9)
+
+
+def _chance_support(d, q, few, rng, tolerance, relief):
+    """The share of pixels that some line of that relief would agree with if disparity and reference
+    had nothing to do with each other: the best support once the reference's pixels are shuffled."""
+    a, b, _, relative = _support(d, rng.permutation(q), rng.integers(0, len(d), (150, 2)), few)
+    sloping = _relief(d, a, b) > relief
+    return float((relative[sloping] < tolerance).mean(1).max()) if sloping.any() else 0.0
 
 
 def _rival_support(d, q, outliers, rng):
-    """The share of the outliers that agree on one other line. Wrong measurements are scattered or stuck at one distance;
-    when they agree on a slope, disparity and reference are two different views."""
+    """The share of the outliers that agree on one other line. Wrong measurements are scattered
+    or stuck at one distance; when they agree on a slope, disparity and reference are two
+    different views."""
     if len(outliers) < FEWEST:
         return 0.0
     a, b, _, relative = _support(d, q, outliers[rng.integers(0, len(outliers), (150, 2))],
                                  rng.permutation(outliers)[:400])
-    low, high = np.percentile(d, [10, 90])
-    sloping = a * (high - low) > 0.2 * np.abs(a * (low + high) / 2 + b)
+    sloping = _relief(d, a, b) > 0.2
     return float((relative[sloping] < INLIER / 2).mean(1).max()) if sloping.any() else 0.0
 
 
 def _predicted_error(disparity, a, b, covariance, residual):
-    """Standard error of 1 / z relative to itself, at the worst of the picture's disparities, were pixels independent;
-    errors of neighbours are not, so each counts for a share of one only."""
+    """Standard error of 1 / z relative to itself, at the worst of the picture's disparities,
+    were pixels independent; errors of neighbours are not, so each counts for a share of one
+    only."""
     rows = max(1, disparity.shape[0] // 60)
     sample = np.asarray(disparity)[::rows, ::rows]
     sample = sample[np.isfinite(sample)]

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clicks that stay on their thing while the camera moves, and that are given up rather than lost sight of.
+"""Clicks that stay on their thing while the camera moves, and that are given up rather than wrong.
 
-A single tracked point slides along edges and off corners unnoticed. A click is therefore carried by a cluster of points
-around it: each is followed by pyramidal Lucas-Kanade and followed back (one that does not return is dropped), and
-the survivors must agree on one small similarity transform, which moves the click.
+A single tracked point slides along edges and off corners unnoticed. A click is therefore carried
+by a cluster of points around it: each is followed by pyramidal Lucas-Kanade and followed back (one
+that does not return is dropped), and the survivors must agree on one small similarity transform,
+which moves the click. Where the thing is too plain for that, but disparity is known, the rest of
+the picture carries it: in a scene at rest the flow of every pixel follows from its place and its
+disparity (`Flow`).
 """
 
 from dataclasses import dataclass, field
@@ -11,17 +14,19 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-GRID = np.stack(np.meshgrid(*[np.arange(-3, 4) * 5.0] * 2), -1).reshape(-1, 2)  # pixels around the click
-CORNERS = 24  # strong corners added, within CORNER_REACH pixels
-CORNER_REACH = 24
+GRID = np.stack(np.meshgrid(*[np.arange(-2, 3) * 7.0] * 2), -1).reshape(-1, 2)  # around the click
+CORNERS = 20  # strong corners added, within CORNER_REACH pixels
+CORNER_REACH = 32
 SAME_SURFACE = 0.05  # disparity within which a point of the cluster counts as the clicked thing
 RETURN = 1.0  # pixels that a point may be off after being followed there and back
 AGREE = 1.5  # pixels from the common motion
 FEWEST = 6  # points that must agree
-SURVIVORS = 0.15  # share of the cluster that must
-RESEED = 10  # frames after which the cluster is renewed
-LUCAS_KANADE = {'winSize': (15, 15), 'maxLevel': 3, 'minEigThreshold': 1e-4,
-                'criteria': (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.03)}
+SURVIVORS = 0.25  # share of the cluster that must
+RESEED = 5  # frames after which the cluster is renewed
+APART = 3.0  # pixels between the cluster's motion and the scene's: one of them is wrong, or it moves
+LUCAS_KANADE = {'winSize': (21, 21), 'maxLevel': 3, 'minEigThreshold': 1e-4,
+                'criteria': (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)}
+CELL = 40  # pixels; the scene's motion is read from one corner in each such square
 
 
 @dataclass
@@ -31,158 +36,259 @@ class Click:
     position: np.ndarray
     cluster: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     seeded: int = 0
-    age: int = 0
+    age: int = RESEED
+    moving: bool = False  # it has been seen to move on its own
 
 
 class ClickTracker:
     """Follows clicks from frame to frame.
 
-    `update(picture)` once for every frame, `add(x, y)` for a click on the newest one. Positions are pixels of those
-    pictures, which must all have one size: another size loses all clicks. `lost` holds, after an update, what could not
-    be followed any more and why: {id: reason}; those ids are gone. Not thread-safe.
+    `follow` once for every frame, with the clicks where they were on the frame before. `lost` then
+    holds those that could not be followed any more, and why: {key: reason}. All pictures must have
+    one size: another size loses every click. Not thread-safe.
     """
 
     def __init__(self):
         self.lost = {}
         self._clicks = {}
-        self._newest = None
-        self._disparity = None
-        self._next = 1
+        self._before = None
 
-    @property
-    def positions(self):
-        """{id: (x, y)} of the clicks that are followed, in the order they were added."""
-        return {key: (float(click.position[0]), float(click.position[1])) for key, click in self._clicks.items()}
+    def follow(self, picture, points, keys=None, disparity=None):
+        """Where clicks are on the next frame: float32 (n, 2) pixels, NaN for what is lost.
 
-    def add(self, x, y):
-        """Starts to follow a click at pixel (x, y) of the newest frame and returns its id.
-
-        Raises ValueError, one line, before the first frame or outside of the picture.
-        """
-        if self._newest is None:
-            raise ValueError('clicked_pixel: no picture has been seen yet')
-        height, width = self._newest.shape
-        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
-            raise ValueError(f'clicked_pixel: ({x:g}, {y:g}) is outside of the {width}x{height} picture')
-        key, self._next = self._next, self._next + 1
-        self._clicks[key] = click = Click(np.array([x, y], np.float32))
-        self._seed(click)
-        return key
-
-    def remove(self, key):
-        """Stops following a click; an unknown id is no error."""
-        self._clicks.pop(key, None)
-
-    def clear(self):
-        """Stops following all clicks."""
-        self._clicks.clear()
-
-    def update(self, picture, disparity=None):
-        """Takes the next frame and returns `positions`.
-
-        picture: uint8 (H, W) or (H, W, 3). disparity: float (H, W) of the same frame if there is one; it keeps the
-        clusters from spilling over the thing's edge.
+        picture: uint8 (H, W) or RGB (H, W, 3). points: (n, 2), where the clicks were on the frame
+        before. keys: what tells them apart from frame to frame, hashable; their places in `points`
+        when None. A new key, or one whose point was moved from outside, starts here, on this
+        frame, and comes back as it is, unless it lies outside of the picture; a key that is
+        missing is forgotten. disparity: float (H, W), near = 1, of the frame BEFORE (the newest
+        one that a model has answered), if there is one: it keeps a cluster from spilling over the
+        thing's edge, and carries clicks on plain surfaces.
         """
         picture = np.asarray(picture)
+        points = np.asarray(points, np.float32).reshape(-1, 2)
+        keys = list(range(len(points))) if keys is None else list(keys)
+        self.lost = {}
+        if picture.size == 0:
+            self._clicks = {}
+            self.lost = {key: 'the picture is empty' for key in keys}
+            return np.full(points.shape, np.nan, np.float32)
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
         # A little blur: noise has corners too, and they would be followed.
         grey = cv2.GaussianBlur(grey, (0, 0), 1.0)
-        before, self._newest = self._newest, grey
-        self._disparity = None if disparity is None else np.asarray(disparity, np.float32)
-        self.lost = {}
-        if not self._clicks:
-            return {}
-        if before is None or before.shape != grey.shape:
-            self._lose({key: 'the picture changed its size' for key in self._clicks})
-            return {}
-        self._follow(before, grey)
-        return self.positions
+        before, self._before = self._before, grey
+
+        known = {key for key, point in zip(keys, points) if key in self._clicks
+                 and np.array_equal(self._clicks[key].position, point)}
+        self._clicks = {key: click for key, click in self._clicks.items() if key in known}
+        if self._clicks:
+            if before is None or before.shape != grey.shape:
+                self._lose({key: 'the picture changed its size' for key in self._clicks})
+            else:
+                self._follow(_Step(before, grey, disparity))
+        height, width = grey.shape
+        for key, point in zip(keys, points):
+            if key in known:
+                continue
+            if 0 <= point[0] <= width - 1 and 0 <= point[1] <= height - 1:
+                self._clicks[key] = Click(point.copy())
+            else:
+                self.lost[key] = 'it is outside of the picture'
+        moved = [self._clicks[key].position if key in self._clicks else (np.nan, np.nan)
+                 for key in keys]
+        return np.array(moved, np.float32).reshape(-1, 2)
 
     def _lose(self, reasons):
-        for key, reason in reasons.items():
-            self.lost[key] = reason
+        self.lost.update(reasons)
+        for key in reasons:
             del self._clicks[key]
 
-    def _follow(self, before, grey):
-        """Moves every click by what its cluster did from one frame to the next."""
+    def _follow(self, step):
+        """Moves every click by what its cluster, or else the scene, did in this step."""
+        for click in self._clicks.values():
+            if click.age >= RESEED or len(click.cluster) < 0.6 * click.seeded:
+                _seed(click, step)
         starts = np.concatenate([click.cluster for click in self._clicks.values()])
-        lengths = [len(click.cluster) for click in self._clicks.values()]
-        if len(starts):
-            ends, there, _ = cv2.calcOpticalFlowPyrLK(before, grey, starts[:, None], None, **LUCAS_KANADE)
-            back, here, _ = cv2.calcOpticalFlowPyrLK(grey, before, ends, None, **LUCAS_KANADE)
-            ends, back = ends[:, 0], back[:, 0]
-            returned = (there[:, 0] > 0) & (here[:, 0] > 0) & (np.linalg.norm(back - starts, axis=1) < RETURN)
-            limits = np.asarray(grey.shape[::-1]) - 1
-            returned &= ((ends >= 0) & (ends <= limits)).all(1)
+        ends, returned = step.follow(starts)
+        ends_of = np.cumsum([len(click.cluster) for click in self._clicks.values()])[:-1]
         reasons = {}
-        offset = 0
-        for (key, click), length in zip(list(self._clicks.items()), lengths):
-            part = slice(offset, offset + length)
-            offset += length
-            if not length:
-                reasons[key] = 'nothing around it can be told apart from its surroundings'
-                continue
-            reason = self._move(click, starts[part][returned[part]], ends[part][returned[part]])
+        for (key, click), begin, end, good in zip(
+                self._clicks.items(), *(np.split(part, ends_of) for part in (starts, ends, returned))):
+            reason = _move(click, begin[good], end[good], step)
             if reason:
                 reasons[key] = reason
         self._lose(reasons)
 
-    def _move(self, click, starts, ends):
-        """Moves a click by the similarity that most of its points agree on; a reason if there is none."""
-        needed = max(FEWEST, SURVIVORS * click.seeded)
-        if len(starts) < needed:
-            return 'too few of the points around it were found again'
-        transform, agree = trimmed_similarity(starts, ends)
-        if np.count_nonzero(agree) < needed:
-            return 'the points around it went different ways'
-        scale = np.sqrt(abs(np.linalg.det(transform[:, :2])))
-        if not 0.8 < scale < 1.25:
-            return 'it changed its size too fast'
-        click.position = (transform[:, :2] @ click.position + transform[:, 2]).astype(np.float32)
-        height, width = self._newest.shape
-        if not (0 <= click.position[0] <= width - 1 and 0 <= click.position[1] <= height - 1):
-            return 'it left the picture'
-        click.cluster = ends[agree]
-        click.age += 1
-        if click.age >= RESEED or len(click.cluster) < 0.5 * click.seeded:
-            self._seed(click)
-        return None
 
-    def _seed(self, click):
-        """Renews a click's cluster: a grid and strong corners around it, on the same surface where disparity tells."""
-        height, width = self._newest.shape
-        x, y = np.rint(click.position).astype(int)
-        points = [GRID + click.position]
-        left, top = max(0, x - CORNER_REACH), max(0, y - CORNER_REACH)
-        patch = np.ascontiguousarray(self._newest[top:y + CORNER_REACH + 1, left:x + CORNER_REACH + 1])
-        corners = cv2.goodFeaturesToTrack(patch, CORNERS, 0.05, 3)
-        if corners is not None:
-            points.append(corners[:, 0] + [left, top])
-        points.append(click.cluster)
-        points = np.concatenate(points).astype(np.float32)
-        points = points[((points >= 0) & (points <= [width - 1, height - 1])).all(1)]
-        disparity = self._disparity
-        if disparity is not None and disparity.shape == self._newest.shape:
-            column, row = np.rint(points).astype(int).T
-            with np.errstate(invalid='ignore'):
-                same = np.abs(disparity[row, column] - disparity[y, x]) < SAME_SURFACE
-            if same.any():
-                points = points[same]
-        click.cluster = points
-        click.seeded = len(points)
-        click.age = 0
+class _Step:
+    """Two frames, one after the other, and the disparity of the first or None."""
+
+    def __init__(self, before, after, disparity):
+        self.before, self.after = before, after
+        if disparity is not None:
+            disparity = np.asarray(disparity, np.float32)
+            if disparity.shape != before.shape or not np.isfinite(disparity).all():
+                disparity = None
+        self.disparity = disparity
+        self._flow = False
+
+    def follow(self, starts):
+        """Where points (n, 2) of the first frame are on the second, and which came back."""
+        if not len(starts):
+            return starts, np.zeros(0, bool)
+        ends, there, _ = cv2.calcOpticalFlowPyrLK(
+            self.before, self.after, starts[:, None], None, **LUCAS_KANADE)
+        back, here, _ = cv2.calcOpticalFlowPyrLK(
+            self.after, self.before, ends, None, **LUCAS_KANADE)
+        ends, back = ends[:, 0], back[:, 0]
+        returned = (there[:, 0] > 0) & (here[:, 0] > 0)
+        returned &= np.linalg.norm(back - starts, axis=1) < RETURN
+        returned &= ((ends >= 0) & (ends <= np.asarray(self.after.shape[::-1]) - 1)).all(1)
+        return ends, returned
+
+    @property
+    def flow(self):
+        """The scene's motion, a Flow; None where it cannot be told."""
+        if self._flow is False:
+            self._flow = None if self.disparity is None else self._fit_flow()
+        return self._flow
+
+    def _fit_flow(self):
+        corners = _corner_of_every_cell(self.before)
+        ends, returned = self.follow(corners)
+        column, row = np.rint(corners[returned]).astype(int).T
+        return Flow.fit(corners[returned], ends[returned], self.disparity[row, column],
+                        self.before.shape)
+
+
+@dataclass
+class Flow:
+    """How every pixel of a scene at rest moves, from its place and its disparity.
+
+    Rotation moves pixels by a quadratic in their place, translation by a term linear in inverse
+    depth, hence in disparity: eleven numbers, linear least squares, no calibration needed.
+    """
+
+    parameters: np.ndarray
+    shape: tuple
+
+    @classmethod
+    def fit(cls, starts, ends, disparity, shape):
+        """Fits point pairs (n, 2), (n, 2) with their disparity (n,); None when they do not
+        agree."""
+        if len(starts) < 30:
+            return None
+        terms = cls._terms(starts, disparity, shape)              # (n, 2, 11)
+        moves = (ends - starts).astype(np.float64)
+        weight = np.ones(len(starts))
+        ridge = np.diag(np.full(terms.shape[2], 1e-4 * len(starts)))
+        for reach in (20.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.5):
+            weighted = terms * weight[:, None, None]
+            parameters = np.linalg.solve(
+                np.einsum('nij,nik->jk', weighted, terms) + ridge,
+                np.einsum('nij,ni->j', weighted, moves))
+            miss = np.linalg.norm(terms @ parameters - moves, axis=1)
+            weight = np.clip(1 - (miss / reach) ** 2, 0, None) ** 2
+        agree = miss < 1.5
+        if np.count_nonzero(agree) < max(25, 0.6 * len(starts)):
+            return None
+        return cls(parameters, shape)
+
+    def at(self, point, disparity):
+        """The move (2,) of a pixel (2,) of that disparity."""
+        return self._terms(point[None], np.array([disparity]), self.shape)[0] @ self.parameters
+
+    @staticmethod
+    def _terms(points, disparity, shape):
+        x, y = ((points - np.asarray(shape[::-1]) / 2) / max(shape)).T.astype(np.float64)
+        d = np.asarray(disparity, np.float64)
+        one, zero = np.ones_like(x), np.zeros_like(x)
+        along = [one, x, y, zero, zero, zero, x * x, x * y, d, zero, -x * d]
+        down = [zero, zero, zero, one, x, y, x * y, y * y, zero, d, -y * d]
+        return np.stack([np.stack(along, -1), np.stack(down, -1)], 1)
+
+
+def _move(click, starts, ends, step):
+    """Moves a click by the similarity that most of its points agree on, or with the scene; a
+    reason if neither can be believed."""
+    reason, moved = None, None
+    needed = max(FEWEST, SURVIVORS * click.seeded)
+    if len(starts) < needed:
+        reason = 'too few of the points around it were found again'
+    else:
+        transform, agree = trimmed_similarity(starts, ends)
+        scale = np.sqrt(abs(np.linalg.det(transform[:, :2])))
+        if np.count_nonzero(agree) < max(needed, 0.6 * len(starts)):
+            reason = 'the points around it went different ways'
+        elif not 0.8 < scale < 1.25:
+            reason = 'it changed its size too fast'
+        else:
+            moved = transform[:, :2] @ click.position + transform[:, 2]
+    flow = step.flow
+    if flow is not None:
+        column, row = np.rint(click.position).astype(int)
+        carried = click.position + flow.at(click.position, step.disparity[row, column])
+        if moved is None:
+            if click.moving:
+                return reason
+            moved, agree = carried, np.zeros(len(starts), bool)
+        elif np.linalg.norm(moved - carried) > APART:
+            if np.count_nonzero(agree) < 0.5 * click.seeded:
+                return 'the points around it and the rest of the picture disagree'
+            click.moving = True
+    if moved is None:
+        return reason
+    height, width = step.after.shape
+    if not (0 <= moved[0] <= width - 1 and 0 <= moved[1] <= height - 1):
+        return 'it left the picture'
+    click.position = moved.astype(np.float32)
+    click.cluster = ends[agree]
+    click.age += 1
+    return None
+
+
+def _seed(click, step):
+    """Renews a click's cluster on the first frame of a step: a grid and strong corners around it,
+    on the same surface where disparity tells."""
+    height, width = step.before.shape
+    x, y = np.rint(click.position).astype(int)
+    points = [GRID + click.position]
+    left, top = max(0, x - CORNER_REACH), max(0, y - CORNER_REACH)
+    patch = step.before[top:y + CORNER_REACH + 1, left:x + CORNER_REACH + 1]
+    corners = cv2.goodFeaturesToTrack(np.ascontiguousarray(patch), CORNERS, 0.05, 4)
+    if corners is not None:
+        points.append(corners[:, 0] + [left, top])
+    points = np.concatenate(points).astype(np.float32)
+    points = points[((points >= 0) & (points <= [width - 1, height - 1])).all(1)]
+    if step.disparity is not None:
+        column, row = np.rint(points).astype(int).T
+        points = points[np.abs(step.disparity[row, column] - step.disparity[y, x]) < SAME_SURFACE]
+    click.cluster, click.seeded, click.age = points, len(points), 0
+
+
+def _corner_of_every_cell(grey):
+    """The strongest corner of every square of the picture, (n, 2) float32, where there is any."""
+    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    strength = cv2.cornerMinEigenVal(half, 5)
+    side = CELL // 2
+    rows, columns = strength.shape[0] // side, strength.shape[1] // side
+    cells = strength[:rows * side, :columns * side].reshape(rows, side, columns, side)
+    cells = cells.transpose(0, 2, 1, 3).reshape(rows, columns, side * side)
+    best = cells.argmax(-1)
+    enough = cells.max(-1) > 1e-6
+    row, column = np.nonzero(enough)
+    v, u = np.divmod(best[enough], side)
+    return np.stack([2 * (column * side + u) + 0.5, 2 * (row * side + v) + 0.5], -1).astype(np.float32)
 
 
 def trimmed_similarity(starts, ends):
-    """The similarity transform (2, 3) that most point pairs (n, 2) agree on, and which do, bool (n,).
+    """The similarity transform (2, 3) that most point pairs (n, 2) agree on, and which, bool (n,).
 
-    Starts from the median shift, which half of the points being wrong does not move, and fits rotation and size to
-    those that agree with it, three times over.
+    Starts from the median shift, which half of the points being wrong does not move, and fits
+    rotation and size to those that agree with it, three times over.
     """
     starts, ends = starts.astype(np.float64), ends.astype(np.float64)
     shift = np.median(ends - starts, axis=0)
     transform = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
-    agree = np.ones(len(starts), bool)
     for reach in (4 * AGREE, 2 * AGREE, AGREE):
         miss = np.linalg.norm(starts @ transform[:, :2].T + transform[:, 2] - ends, axis=1)
         agree = miss < reach

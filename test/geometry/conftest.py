@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A room of planes and boxes with exact depth and normals, and the flaws of a model's output: what every test of the
-geometry looks at. The worlds of the package are not used: their errors must not hide ours."""
+"""A room of planes and boxes with exact depth and normals, and the flaws of a model's output:
+what every test of the geometry looks at. The worlds of the package are not used: their errors
+must not hide ours."""
 
 from types import SimpleNamespace
 
@@ -10,8 +11,9 @@ import pytest
 
 
 def cast(K, size, height=1.2, pitch=8.0, roll=0.0, boxes=6, seed=0, floor=True):
-    """A camera `height` metres over the floor of a 6 x 9 x 3 m room, looking down its length, pitched down and rolled
-    (degrees). Returns depth, normals, label (0 floor, 1 ceiling, 2.. walls, 5.. boxes), up and down vectors."""
+    """A camera `height` metres over the floor of a 6 x 9 x 3 m room, looking down its length,
+    pitched down and rolled (degrees). Returns depth, normals, label (0 floor, 1 ceiling, 2..
+    walls, 5.. boxes), up and down vectors."""
     rng = np.random.default_rng(seed)
     p, r = np.radians([pitch, roll])
     tilt = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
@@ -46,7 +48,8 @@ def cast(K, size, height=1.2, pitch=8.0, roll=0.0, boxes=6, seed=0, floor=True):
 
 
 def disparity_of(depth):
-    """The depth picture of the tasks: 1 / z, affine to [0, 1] between its 2nd and 98th percentile, and a, b."""
+    """The depth picture of the tasks: 1 / z, affine to [0, 1] between its 2nd and 98th
+    percentile, and a, b."""
     inverse = np.where(np.isfinite(depth), 1 / depth, 0)
     low, high = np.percentile(inverse[np.isfinite(depth)], [2, 98])
     return np.clip((inverse - low) / (high - low), 0, 1).astype(np.float32), high - low, low
