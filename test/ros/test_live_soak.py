@@ -40,7 +40,8 @@ def test_memory_threads_files_and_latency_are_at_the_end_what_they_were(robot):
     early, late = after[:part], after[-part:]
     memory, latency = ([statistics.median(s[column] for s in some) for some in (early, late)]
                        for column in (2, 1))
-    print(f'{len(samples)} frames in {SECONDS:.0f} s; memory {memory[0]:.1f} -> {memory[1]:.1f} MiB; '
+    print(f'{len(samples)} frames in {SECONDS:.0f} s; '
+          f'memory {memory[0]:.1f} -> {memory[1]:.1f} MiB; '
           f'latency {1e3 * latency[0]:.0f} -> {1e3 * latency[1]:.0f} ms; '
           f'threads {early[0][3]} -> {late[-1][3]}; files {early[0][4]} -> {late[-1][4]}')
     assert memory[1] < 1.02 * memory[0]

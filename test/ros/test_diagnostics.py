@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node says about itself, and how often."""
+
+import pytest
+from builtin_interfaces.msg import Time
+
+from diception_ros.ros.diagnostics import Health
+
+
+class Logger:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, text):
+        self.lines.append(('warning', text))
+
+    def error(self, text):
+        self.lines.append(('error', text))
+
+
+@pytest.fixture
+def logger():
+    return Logger()
+
+
+def status(health, **facts):
+    report = health.report(Time(sec=5), 'diception', 'active', {'device': 'cpu', **facts})
+    assert report.header.stamp.sec == 5 and len(report.status) == 1
+    values = {value.key: value.value for value in report.status[0].values}
+    return report.status[0], values
+
+
+def test_the_same_complaint_is_said_once_with_a_count_of_the_others_later(logger):
+    health = Health(logger, throttle=0.05)
+    for _ in range(4):
+        health.warn('image', 'bad image')
+    health.warn('camera', 'bad camera')
+    assert logger.lines == [('warning', 'bad image'), ('warning', 'bad camera')]
+    import time
+    time.sleep(0.06)
+    health.warn('image', 'bad image')
+    assert logger.lines[-1] == ('warning', 'bad image (3 more like it)')
+
+
+def test_a_healthy_node_is_ok_a_warning_makes_it_warn_and_an_error_wins(logger):
+    health = Health(logger)
+    found, values = status(health)
+    assert found.level == b'\x00' and values['last error'] == 'none'
+    health.warn('image', 'bad image')
+    found, _ = status(health)
+    assert (found.level, found.message) == (b'\x01', 'bad image')
+    health.error('frame', 'a frame failed')
+    health.warn('image', 'bad image')
+    found, values = status(health)
+    assert (found.level, found.message) == (b'\x02', 'a frame failed')
+    assert values['last error'] == 'a frame failed'
+
+
+def test_rates_are_of_the_time_since_the_last_report_and_counters_of_all_time(logger):
+    health = Health(logger)
+    status(health)
+    for _ in range(3):
+        health.count('received')
+        health.frame_answered({'wait': 1.0, 'total': 40.0})
+    health.frame_answered({'wait': 1.0, 'total': 90.0})
+    _, values = status(health)
+    assert float(values['frames in per second']) > 0
+    assert values['frames received'] == '3' and values['frames answered'] == '4'
+    assert values['latency total median ms'] == '40.0'
+    assert values['latency total max ms'] == '90.0'
+    _, values = status(health)
+    assert values['frames in per second'] == '0.00' and values['frames received'] == '3'
+
+
+def test_notes_and_facts_are_reported(logger):
+    health = Health(logger)
+    health.note('depth scale', '1/z = 2 D + 0.1')
+    found, values = status(health, model='nano')
+    assert values['depth scale'] == '1/z = 2 D + 0.1' and values['model'] == 'nano'
+    assert found.hardware_id == 'cpu'
