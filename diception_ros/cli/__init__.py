@@ -53,7 +53,8 @@ class Verbs(TyperGroup):
         return f'{__name__}.{self.prefix}{name}'
 
 
-app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True)
+app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True,
+                  pretty_exceptions_enable=False)
 
 
 @app.callback()

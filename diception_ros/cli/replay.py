@@ -67,7 +67,8 @@ def replay(
     if params_file is not None and not params_file.exists():
         raise Failure(f'{params_file}: no such parameter file')
     if compare is not None:
-        bags.BagReader(compare).close()
+        with bags.BagReader(compare):  # before the long work
+            pass
     sources = [source_of(bag, topic, reference_depth=reference_depth)
                for topic in image_topic or [None]]
     parameters = {'tasks': tasks}
