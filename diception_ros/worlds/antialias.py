@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Smooth edges for the picture (the truth stays that of the pixel centres).
 
-A pixel at an edge sees some surfaces of its neighbours too. Rays through four points of it are cast against those
-few surfaces only, and each takes the colour that the winning surface has at the neighbour.
+A pixel at an edge sees some surfaces of its neighbours too. Rays through four points of it are cast
+against those few surfaces only, and each takes the colour that the winner has at the neighbour.
 """
 
 import cv2
@@ -15,7 +15,10 @@ SAMPLES = np.array([[-.125, -.375], [.375, -.125], [.125, .375], [-.375, .125]],
 
 
 def smooth_edges(scene, camera, placed, surface, colour, faces):
-    """Changes `colour`, float32 (3, H * W), in place. `surface` int (H, W) as in `raycast.cast` with first = `faces`."""
+    """Changes `colour`, float32 (3, H * W), in place.
+
+    `surface` int (H, W): as `raycast.cast` leaves it with first = `faces`.
+    """
     height, width = surface.shape
     across = surface[:, 1:] != surface[:, :-1]
     down = surface[1:] != surface[:-1]
@@ -42,7 +45,7 @@ def smooth_edges(scene, camera, placed, surface, colour, faces):
     k = camera.intrinsics
     rx = x[column[which], None] + SAMPLES[:, 0] / np.float32(k[0, 0])         # (pairs, 4)
     ry = y[row[which], None] + SAMPLES[:, 1] / np.float32(k[1, 1])
-    found = np.full(rx.shape, 1e9, np.float32)                                # the sky is behind all
+    found = np.full(rx.shape, 1e9, np.float32)      # the sky is behind all
     pose = camera.pose.astype(np.float32)
     with np.errstate(divide='ignore', invalid='ignore'):
         for face in range(faces):
@@ -79,9 +82,9 @@ def smooth_edges(scene, camera, placed, surface, colour, faces):
 
 
 def smooth_creases(surface, normals, colour, shape):
-    """Softens the edges within a surface, where two faces of a box meet: `colour` float32 (3, H * W), in place.
+    """Softens the edges within a surface, where two faces of a box meet.
 
-    `normals`: three of (H * W,).
+    `colour` float32 (3, H * W) is changed in place; `normals`: three of (H * W,).
     """
     across = np.zeros((shape[0], shape[1] - 1), np.float32)
     down = np.zeros((shape[0] - 1, shape[1]), np.float32)

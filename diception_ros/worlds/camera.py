@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of a world: where it stands, how it projects, and which solids may be in its picture."""
+"""The camera of a world: where it stands, how it projects, what may be in its picture."""
 
 import math
 from dataclasses import dataclass
@@ -11,26 +11,28 @@ NEAR = 0.05     # metres; nothing is seen nearer than this
 
 @dataclass
 class Camera:
-    """A pinhole camera; pixel centres at integers (OpenCV), optical frame x right, y down, z forward."""
+    """A pinhole camera; pixel centres at integers, optical frame x right, y down, z forward."""
 
     size: tuple[int, int]    # width, height in pixels
     intrinsics: np.ndarray   # float64 (3, 3); fx != fy where a wide picture is squashed
     pose: np.ndarray         # float64 (4, 4), world_from_camera; world z up, metres
 
     @classmethod
-    def at(cls, position, yaw, pitch=0.0, roll=0.0, field_of_view=60.0, size=(128, 128), aspect=None):
-        """A camera at a world position (x, y, z), looking along `yaw` (from the x axis to the y axis) and
-        `pitch` (positive is down), turned by `roll` about its axis; angles in degrees.
+    def at(cls, position, yaw, pitch=0.0, roll=0.0, field_of_view=60.0, size=(128, 128),
+           aspect=None):
+        """A camera at a world position (x, y, z), looking along `yaw` (from the x to the y axis)
+        and `pitch` (positive is down), turned by `roll` about its axis; angles in degrees.
 
-        `field_of_view`: the horizontal one, degrees. `aspect`: width / height of the sensor; where it differs
-        from that of `size` the picture is squashed. None: that of `size` (square pixels).
+        `field_of_view`: the horizontal one, degrees. `aspect`: width / height of the sensor; where
+        it differs from that of `size` the picture is squashed. None: that of `size`.
         """
         width, height = size
         fx = width / 2 / math.tan(math.radians(field_of_view) / 2)
         fy = fx if aspect is None else fx * aspect * height / width
         intrinsics = np.array([[fx, 0, (width - 1) / 2], [0, fy, (height - 1) / 2], [0, 0, 1]])
         yaw, pitch, roll = math.radians(yaw), math.radians(pitch), math.radians(roll)
-        forward = np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch)])
+        level = math.cos(pitch)
+        forward = np.array([math.cos(yaw) * level, math.sin(yaw) * level, -math.sin(pitch)])
         right = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
         down = np.array([-forward[2] * right[1], forward[2] * right[0],
                          forward[0] * right[1] - forward[1] * right[0]])
@@ -53,11 +55,12 @@ class Camera:
         return (points - self.pose[:3, 3]) @ self.pose[:3, :3]
 
     def project(self, points):
-        """Pixels float64 (N, 2) and depths (N,) of world points (N, 3); NaN pixels behind the camera."""
+        """Pixels (N, 2) and depths (N,) of world points (N, 3); NaN pixels behind the camera."""
         local = self.to_camera(points)
         depth = local[:, 2]
         with np.errstate(divide='ignore', invalid='ignore'):
-            pixels = local[:, :2] / depth[:, None] * self.intrinsics[[0, 1], [0, 1]] + self.intrinsics[:2, 2]
+            pixels = local[:, :2] / depth[:, None] * np.diag(self.intrinsics)[:2]
+        pixels += self.intrinsics[:2, 2]
         pixels[depth <= NEAR] = np.nan
         return pixels, depth
 
@@ -65,8 +68,9 @@ class Camera:
 def ellipsoid_bounds(centre, spread):
     """The exact box of slopes (x / z, y / z) that an ellipsoid fills, from its tangent planes.
 
-    `centre` (N, 3) in the optical frame, `spread` (N, 3, 3) = A A^T where A maps the unit ball to the ellipsoid.
-    Returns (N, 4): left, top, right, bottom; infinite where it reaches the plane z = NEAR, empty (inf, -inf) behind it.
+    `centre` (N, 3) in the optical frame, `spread` (N, 3, 3) = A A^T where A maps the unit ball to
+    the ellipsoid. Returns (N, 4): left, top, right, bottom; infinite where it reaches the plane
+    z = NEAR, empty (inf, -inf) behind it.
     """
     reach = np.sqrt(spread[:, 2, 2])
     depth = centre[:, 2]

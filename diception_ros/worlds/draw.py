@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws random scenes, from easy (level 0) to full (level 1).
 
-Easy: a room, a few large things near a robot's camera, one or two people, mostly plain paint. The higher the
-level, the more there is of all the rest: corridors, open ground, clutter, patterns, odd cameras, bad light.
+Easy: a room, a few large things near a robot's camera, one or two people, mostly plain paint. The
+higher the level, the more there is of all the rest: corridors, open ground, clutter, patterns, odd
+cameras, bad light.
 """
 
 import math
@@ -12,8 +13,19 @@ import numpy as np
 from diception_ros.worlds import mannequin
 from diception_ros.worlds import solids as shapes
 from diception_ros.worlds.mannequin import hsv
-from diception_ros.worlds.scene import (CEILING, FLOOR, OPEN, SKY, WALL, Figure, Light, Paints,
-                                        Scene, dice_for, level_of)
+from diception_ros.worlds.scene import (
+    CEILING,
+    FLOOR,
+    OPEN,
+    SKY,
+    WALL,
+    Figure,
+    Light,
+    Paints,
+    Scene,
+    dice_for,
+    level_of,
+)
 from diception_ros.worlds.textures import NAMES
 
 UP = (0.0, 0.0, 1.0)
@@ -38,8 +50,8 @@ class Draw:
         self.view = self.viewpoint()
 
     def scene(self, keep=(), people=None, things=None):
-        """`keep`: circles (x, y, radius) to leave free; `people`: how many; `things`: at least and at
-        most how many. None: as the level has it."""
+        """`keep`: circles (x, y, radius) to leave free; `people`: how many; `things`: how many at
+        least and at most. None: as the level has it."""
         dice, level = self.dice, self.level
         self.room()
         self.taken = [(*self.view['position'][:2], .7 - .2 * level), *keep]
@@ -194,9 +206,10 @@ class Draw:
             second = tuple(c * dice.uniform(.5, .92) for c in colour)
         else:
             second = hsv(dice.random(), dice.uniform(0, .7), dice.uniform(.1, .9))
-        return self.paint(colour, dice.randrange(1, len(NAMES)), second, dice.uniform(*scale), gloss)
+        pattern = dice.randrange(1, len(NAMES))
+        return self.paint(colour, pattern, second, dice.uniform(*scale), gloss)
 
-    # -- what belongs to walls and ceiling ----------------------------------------------------------
+    # -- what belongs to walls and ceiling --------------------------------------------------------
 
     def building(self):
         dice = self.dice
@@ -216,6 +229,8 @@ class Draw:
         if self.chance(0, .3):
             for _ in range(dice.randint(1, 2)):
                 self.cupboard()
+        if self.chance(0, .12):
+            self.sofa()
         if self.chance(0, .35):
             self.ceiling_lamps()
 
@@ -292,13 +307,32 @@ class Draw:
         self.against_wall(half, dice.uniform(.3, .6), 0, tall, self.thing('box'),
                           self.coat(colour, gloss=.1), True, gap=.1)
 
+    def sofa(self):
+        """A seat with a back and arms, all one thing."""
+        dice = self.dice
+        long, deep, low = dice.uniform(.25, .9), dice.uniform(.3, .42), dice.uniform(.18, .24)
+        spot = self.spot(math.hypot(long, deep), 1.7, self.far())
+        if not spot:
+            return
+        yaw, back, arm = dice.uniform(0, 2 * math.pi), dice.uniform(.1, .4), dice.uniform(.04, .1)
+        parts = [(0, 0, low, long, deep, low),
+                 (0, deep - arm, low + back / 2, long, arm, low + back / 2)]
+        if dice.random() < .6:
+            parts += [(side * (long - arm), 0, low + .09, arm, deep, low + .09) for side in (-1, 1)]
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        x, y = spot
+        self.parts.append(shapes.boxes(
+            [(x + a * cos - b * sin, y + a * sin + b * cos, c) for a, b, c, *_ in parts],
+            [part[3:] for part in parts], yaw, self.thing('box'), self.coat(self.vivid())))
+
     def ceiling_lamps(self):
         dice = self.dice
         bright = dice.uniform(2, 5)
         paint = self.paint((bright,) * 3)
         half = (dice.uniform(.1, .6), dice.uniform(.1, .3), .02)
         step = max(1.2, 3 * half[0])
-        centres = [(x, y, self.high[2]) for x in np.arange(self.low[0] + .8, self.high[0] - .5, step)
+        centres = [(x, y, self.high[2])
+                   for x in np.arange(self.low[0] + .8, self.high[0] - .5, step)
                    for y in np.arange(self.low[1] + .8, self.high[1] - .5, 1.8)][:24]
         if centres:
             self.parts.append(shapes.boxes(centres, half, 0, CEILING, paint, False))
@@ -317,8 +351,8 @@ class Draw:
             paint = self.paint(colour, dice.choice((3, 5, 1, 4, 6)), dark, dice.uniform(.08, .5))
         else:
             paint = self.paint(self.pale())
-        reach = math.hypot(half[0], half[1])
-        centre = (math.cos(angle) * (distance + reach), math.sin(angle) * (distance + reach), half[2])
+        distance += math.hypot(half[0], half[1])
+        centre = (math.cos(angle) * distance, math.sin(angle) * distance, half[2])
         yaw = angle + dice.gauss(0, .5)
         self.parts.append(shapes.boxes([centre], half, yaw, WALL, paint, False))
 
@@ -327,8 +361,9 @@ class Draw:
         spot = self.spot(.15, 2, 12)
         if spot:
             half = dice.choice((dice.uniform(.3, .6), dice.uniform(1, 2.5)))
-            self.parts.append(shapes.cylinders([(*spot, half)], [UP], [dice.uniform(.03, .14)], half,
-                                               self.thing('cylinder'), self.coat(self.vivid())))
+            radius, number = dice.uniform(.03, .14), self.thing('cylinder')
+            self.parts.append(shapes.cylinders([(*spot, half)], [UP], [radius], half, number,
+                                               self.coat(self.vivid())))
 
     # -- things -----------------------------------------------------------------------------------
 
@@ -412,7 +447,8 @@ class Draw:
         tall = height / 2 - thick
         centre = [(spot[0] + a * cos - b * sin, spot[1] + a * sin + b * cos, tall) for a, b in feet]
         if dice.random() < .5:
-            add(shapes.cylinders(centre, [UP] * len(feet), [radius] * len(feet), tall, number, legs))
+            count = len(feet)
+            add(shapes.cylinders(centre, [UP] * count, [radius] * count, tall, number, legs))
         else:
             add(shapes.boxes(centre, (radius, radius, tall), yaw, number, legs))
 
@@ -438,7 +474,7 @@ class Draw:
         number, paint = self.thing(kind), self.coat(self.vivid(), (1, 5), gloss=dice.uniform(0, .6))
         x, y = spot
         if kind == 'box':
-            half = size * np.array([dice.uniform(.4, 1), dice.uniform(.4, 1), dice.uniform(.2, 1.4)])
+            half = size * np.array([dice.uniform(a, b) for a, b in ((.4, 1), (.4, 1), (.2, 1.4))])
             self.parts.append(shapes.boxes([(x, y, bottom + half[2])], half, dice.uniform(0, 3.1),
                                            number, paint))
         elif kind == 'ball':
@@ -496,9 +532,10 @@ class Draw:
                 power = 0 if dice.random() < .3 else dice.uniform(.8, 2.5)      # 0: overcast
             soft = 0 if self.chance(.06, .15) else dice.uniform(.01, .12 + .1 * self.level)
             if power:
-                lights.append(Light(position, (power * (1 + warm), power, power * (1 - warm)), soft))
+                colour = power * (1 + warm), power, power * (1 - warm)
+                lights.append(Light(position, colour, soft))
         cool = dice.uniform(-.1, .1)
-        ambient = self.between((.35, .8), (.2, 1.0))
+        ambient = dice.uniform(.6, 1.3) if outdoor else self.between((.35, .8), (.2, 1.0))
         return lights, (ambient * (1 - cool), ambient, ambient * (1 + cool))
 
     def weather(self):

@@ -25,7 +25,7 @@ class Walker:
     speed: float         # m/s on average; negative walks the other way
 
     def at(self, seconds):
-        """Position, heading and pose at a time; the feet do not slide (by more than the ellipse makes them)."""
+        """Position, heading and pose at a time; steps are as long as the way, feet stay put."""
         a, b = self.axes
         around = math.pi * (3 * (a + b) - math.sqrt((3 * a + b) * (a + 3 * b)))
         angle = self.start + 2 * math.pi * self.speed * seconds / around
@@ -65,7 +65,8 @@ class Drive:
             x += math.cos(yaw) * speed * step
             y += math.sin(yaw) * speed * step
         shake = self.shake * math.sin(9.1 * seconds) * math.sin(1.7 * seconds)
-        return {'position': (x, y, self.height), 'yaw': self.yaw_at(seconds), 'pitch': self.pitch + shake,
+        return {'position': (x, y, self.height), 'yaw': self.yaw_at(seconds),
+                'pitch': self.pitch + shake,
                 'roll': self.roll + .6 * self.shake * math.sin(7.3 * seconds)}
 
     def yaw_at(self, seconds):
@@ -81,8 +82,10 @@ def frames_of_move(seed, frames, size, rate, worlds):
         draw.kind = 'room'
     view = draw.view
     view['field_of_view'] = dice.uniform(58, 65 + 15 * level)
-    drive = Drive(view['yaw'], dice.uniform(4, 8), view['roll'], dice.uniform(.85, 1.2 + .4 * level), dice.uniform(.5, .9),
-                  dice.uniform(9, 14), dice.uniform(5, 10), dice.uniform(5, 9), dice.uniform(.05, .25))
+    drive = Drive(view['yaw'], dice.uniform(4, 8), view['roll'],
+                  height=dice.uniform(.85, 1.2 + .4 * level), reach=dice.uniform(.5, .9),
+                  period=dice.uniform(9, 14), swing=dice.uniform(5, 10),
+                  swing_period=dice.uniform(5, 9), shake=dice.uniform(.05, .25))
     view.update(drive.at(0))
 
     yaw = math.radians(drive.yaw)
@@ -92,8 +95,9 @@ def frames_of_move(seed, frames, size, rate, worlds):
     count = dice.choices((1, 2, 3), (.3, .5, .2))[0]
     speed = dice.uniform(.55, .85) * dice.choice((-1, 1))
     start = dice.uniform(0, 2 * math.pi)
-    walkers = [Walker(mannequin.random_body(dice, .1 + .3 * level), draw.thing('person'), loop, axes, yaw + math.pi / 2,
-                      start + k * 2 * math.pi / count, speed) for k in range(count)]
+    walkers = [Walker(mannequin.random_body(dice, .1 + .3 * level), draw.thing('person'), loop,
+                      axes, yaw + math.pi / 2, start + k * 2 * math.pi / count, speed)
+               for k in range(count)]
     keep = [(loop[0] * s, loop[1] * s, .5) for s in (.15, .3, .5)]
     for k in range(24):
         x, y = replace(walkers[0], start=k * math.pi / 12).at(0)[0]
@@ -105,10 +109,12 @@ def frames_of_move(seed, frames, size, rate, worlds):
         parts, figures = [still.solids], list(still.figures)
         for walker in walkers:
             position, heading, pose = walker.at(seconds)
-            solids, joints, thickness = mannequin.mannequin(walker.body, pose, position, heading, walker.instance, draw.paint)
+            solids, joints, thickness = mannequin.mannequin(
+                walker.body, pose, position, heading, walker.instance, draw.paint)
             parts.append(solids)
             figures.append(Figure(walker.instance, joints, thickness))
         scene = replace(still, solids=stack(parts), figures=figures, paints=draw.paint.table())
-        truth = render(scene, scene.camera(size, **drive.at(seconds)), replace(photo, seed=photo.seed + 1009 * k))
+        camera = scene.camera(size, **drive.at(seconds))
+        truth = render(scene, camera, replace(photo, seed=photo.seed + 1009 * k))
         truth.stamp = seconds
         yield truth

@@ -11,9 +11,9 @@ import numpy as np
 
 @dataclass
 class Photo:
-    """One photograph's circumstances; sizes in pixels of a picture 128 high."""
+    """One photograph's circumstances; sizes are in pixels of a picture 128 high."""
 
-    key: float = .42                     # mean brightness that the exposure aims at, of 1, after gamma
+    key: float = .42                     # mean brightness the exposure aims at, of 1, after gamma
     gamma: float = 2.2
     balance: tuple = (1.0, 1.0, 1.0)     # channel gains
     saturation: float = 1.0
@@ -70,8 +70,9 @@ def develop(colour, photo=None):
     picture = cv2.merge([colour[i] * np.float32(gain * photo.balance[i]) for i in range(3)])
     if max(abs(photo.motion[0]), abs(photo.motion[1])) * unit > .7:
         picture = cv2.filter2D(picture, -1, _smear(photo.motion, unit))
-    if photo.blur * unit > .2:
-        picture = cv2.GaussianBlur(picture, (0, 0), photo.blur * unit)
+    # A large picture is sharper than a small one enlarged, and its noise is finer.
+    if photo.blur * unit ** .5 > .2:
+        picture = cv2.GaussianBlur(picture, (0, 0), photo.blur * unit ** .5)
     if photo.shift:
         _part(picture, photo.shift * unit)
     if photo.vignette > .01:
@@ -92,7 +93,7 @@ def develop(colour, photo=None):
         bright = np.clip(picture - .8, 0, .8)
         picture -= bright * bright * np.float32(.45)
     if photo.noise:
-        picture += _grain(picture.shape, photo.seed) * np.float32(photo.noise)
+        picture += _grain(picture.shape, photo.seed) * np.float32(photo.noise * unit ** .5)
     if photo.blotches:
         small = _grain((max(2, height // 5), max(2, width // 5), 3), photo.seed + 17)
         picture += cv2.resize(small, (width, height)) * np.float32(photo.blotches)

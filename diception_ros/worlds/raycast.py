@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which surface every pixel's ray meets first, and how far: analytic ray casting of all solids at once.
+"""Which surface every pixel's ray meets first, and how far off: analytic ray casting.
 
-Rays are (x, y, 1) in the optical frame, so a ray's parameter IS the depth. Each solid is tried only at the
-pixels of its bounding box on the picture; the pixels of all solids of a kind go through one formula together.
+Rays are (x, y, 1) in the optical frame, so a ray's parameter IS the depth. Each solid is tried only
+at the pixels of its bounding box; small solids of a kind go through one formula together.
 """
 
 import numpy as np
@@ -15,16 +15,16 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 
 class Placed:
-    """Solids as one camera sees them: local_from_camera maps, the camera in local coordinates, bounds."""
+    """Solids as one camera sees them: local_from_camera maps, the camera locally, bounds."""
 
     def __init__(self, solids, pose):
         rotation = pose[:3, :3]
         self.solids = solids
         local = solids.local()
         offset = pose[:3, 3] - solids.centre
-        self.rays = (local @ rotation).astype(np.float32)                      # (N, 3, 3): local ray from camera ray
-        self.origin = (local @ offset[:, :, None])[:, :, 0]                    # (N, 3): the camera, locally
-        axes = rotation.T @ solids.axes()                                      # (N, 3, 3): camera_from_local
+        self.rays = (local @ rotation).astype(np.float32)       # (N, 3, 3): local ray of camera ray
+        self.origin = (local @ offset[:, :, None])[:, :, 0]     # (N, 3): the camera, locally
+        axes = rotation.T @ solids.axes()                       # (N, 3, 3): camera_from_local
         centre = -offset @ rotation
         bounds = np.empty((len(solids), 4))
         cones = solids.kind == shapes.ROUND_CONE
@@ -43,17 +43,18 @@ class Placed:
         self.bounds = bounds
 
     def rectangles(self, x, y):
-        """int (N, 4): left, top, right, bottom (exclusive) of the pixels whose rays may meet each solid."""
-        columns = np.searchsorted(x, self.bounds[:, [0, 2]].astype(np.float32).ravel()).reshape(-1, 2)
-        rows = np.searchsorted(y, self.bounds[:, [1, 3]].astype(np.float32).ravel()).reshape(-1, 2)
+        """int (N, 4): left, top, right, bottom (exclusive) of pixels that may see each solid."""
+        bounds = self.bounds.astype(np.float32)
+        columns = np.searchsorted(x, bounds[:, [0, 2]].ravel()).reshape(-1, 2)
+        rows = np.searchsorted(y, bounds[:, [1, 3]].ravel()).reshape(-1, 2)
         return np.stack([columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]], axis=1)
 
 
 def cast(placed, x, y, depth, surface, first=0):
     """Puts solids into a depth picture.
 
-    `x`, `y`: slopes of columns (W,) and rows (H,), ascending. `depth` float32 (H, W) and `surface` int32 (H, W) hold
-    what is known so far and are changed in place; solid number n becomes surface `first + n`.
+    `x`, `y`: slopes of columns (W,) and rows (H,), ascending. `depth` float32 (H, W) and `surface`
+    int32 (H, W) hold what is known so far and are changed in place; solid n is surface `first + n`.
     """
     rectangles = placed.rectangles(x, y)
     width = rectangles[:, 2] - rectangles[:, 0]
@@ -78,8 +79,9 @@ def cast(placed, x, y, depth, surface, first=0):
 def _cast_large(placed, row, rectangle, meet, x, y, depth, surface, first):
     left, top, right, bottom = rectangle.tolist()
     rays = placed.rays[row]
-    for start in range(top, bottom, max(1, 60000 // (right - left))):
-        part = slice(start, min(bottom, start + max(1, 60000 // (right - left)))), slice(left, right)
+    step = max(1, 60000 // (right - left))
+    for start in range(top, bottom, step):
+        part = slice(start, min(bottom, start + step)), slice(left, right)
         across = rays[:, :1] * x[part[1]] + rays[:, 2:]
         down = rays[:, 1:2] * y[part[0]]
         d = (down[:, :, None] + across[:, None, :]).reshape(3, -1)
@@ -98,12 +100,12 @@ def _cast_small(placed, rows, rectangles, meet, x, y, depth, surface, first):
     ry = np.empty(ends[-1], np.float32)
     begin = 0
     pieces = []
-    for l, t, r, b, end in zip(left.tolist(), top.tolist(), right.tolist(), bottom.tolist(),
+    for west, t, east, b, end in zip(left.tolist(), top.tolist(), right.tolist(), bottom.tolist(),
                                ends.tolist(), strict=True):
-        shape = (b - t, r - l)
-        rx[begin:end].reshape(shape)[:] = x[l:r]
+        shape = (b - t, east - west)
+        rx[begin:end].reshape(shape)[:] = x[west:east]
         ry[begin:end].reshape(shape)[:] = y[t:b, None]
-        pieces.append((begin, end, (slice(t, b), slice(l, r))))
+        pieces.append((begin, end, (slice(t, b), slice(west, east))))
         begin = end
     maps = placed.rays[rows].reshape(-1, 9).T
     d = []
@@ -144,7 +146,7 @@ def _meet_boxes(d, origin, _, which):
 
 def _meet_cylinders(d, origin, _, which):
     ox, oy, oz = (column[which] for column in origin.astype(np.float32).T)
-    # Measured from the ray's point nearest to the axis: float32 would lose a thin cylinder's roots otherwise.
+    # Measured from the ray's point nearest to the axis: float32 would lose a thin cylinder's roots.
     inverse = 1 / (d[0] * d[0] + d[1] * d[1])
     middle = -(d[0] * ox + d[1] * oy) * inverse
     cx, cy = ox + middle * d[0], oy + middle * d[1]
@@ -159,14 +161,15 @@ def _meet_cylinders(d, origin, _, which):
 
 
 def _meet_round_cones(d, origin, shape, which):
-    # Ball a at the origin, ball b at (0, 0, length); the cone that touches both has the half angle asin(k).
-    # A point at height s and distance q from the axis lies on it where c q + k s = ra, c^2 + k^2 = 1.
+    # Ball a at the origin, ball b at (0, 0, length); the cone that touches both has the half angle
+    # asin(k). A point at height s and distance q from the axis is on it where c q + k s = ra,
+    # c^2 + k^2 = 1.
     length, ra, rb = shape.T
     k = np.where(length > 0, (ra - rb) / np.maximum(length, 1e-9), 0)
     table = np.stack([*origin.T, length, ra, rb, k]).astype(np.float32)
     ox, oy, oz, length, ra, rb, k = (column[which] for column in table)
     dz = d[2]
-    # Measured from the ray's point nearest to the origin: float32 would lose the roots of small, far balls otherwise.
+    # Measured from the ray's point nearest to the origin: float32 would lose a small ball's roots.
     inverse = 1 / (d[0] * d[0] + d[1] * d[1] + dz * dz)
     middle = -(d[0] * ox + d[1] * oy + dz * oz) * inverse
     cx, cy, s = ox + middle * d[0], oy + middle * d[1], oz + middle * dz
@@ -189,12 +192,14 @@ def _meet_round_cones(d, origin, shape, which):
     return hit
 
 
-# d: local rays, three of (P,); origin (N, 3) and shape (N, 3) of the solids; which (P,): the solid of each ray.
-MEET = {shapes.BOX: _meet_boxes, shapes.CYLINDER: _meet_cylinders, shapes.ROUND_CONE: _meet_round_cones}
+# Depths (P,) at which rays enter their solids, inf where they miss. d: local rays, three of (P,);
+# origin (N, 3) and shape (N, 3) of the solids; which (P,): the solid of each ray.
+MEET = {shapes.BOX: _meet_boxes, shapes.CYLINDER: _meet_cylinders,
+        shapes.ROUND_CONE: _meet_round_cones}
 
 
 def surface_normals(placed, solid, rays, depth):
-    """Normals in the optical frame, float32 (3, P), not yet of unit length, and the hit points in local coordinates (3, P).
+    """Normals in the optical frame, float32 (3, P), of any length, and the local hit points (3, P).
 
     `solid` int (P,): rows of `placed`; `rays` the two slopes (P,) each; `depth` (P,).
     """
@@ -202,7 +207,8 @@ def surface_normals(placed, solid, rays, depth):
     m = [column[solid] for column in maps]
     origin = placed.origin.astype(np.float32).T
     px, py = rays[0] * depth, rays[1] * depth
-    p = [m[3 * i] * px + m[3 * i + 1] * py + m[3 * i + 2] * depth + origin[i][solid] for i in range(3)]
+    p = [m[3 * i] * px + m[3 * i + 1] * py + m[3 * i + 2] * depth + origin[i][solid]
+         for i in range(3)]
     kind = placed.solids.kind[solid]
     normal = np.empty((3, len(solid)), np.float32)
 
@@ -214,11 +220,10 @@ def surface_normals(placed, solid, rays, depth):
     foot = np.clip(z - np.sqrt(x * x + y * y) * slant, 0, length.astype(np.float32)[solid[cone]])
     normal[0, cone], normal[1, cone], normal[2, cone] = x, y, z - foot
 
-    for rows, box in ((np.flatnonzero(kind == shapes.BOX), True), (np.flatnonzero(kind == shapes.CYLINDER), False)):
-        if len(rows) == 0:
-            continue
+    for flat in (shapes.BOX, shapes.CYLINDER):
+        rows = np.flatnonzero(kind == flat)
         x, y, z = (q[rows] for q in p)
-        if box:
+        if flat == shapes.BOX:
             ax, ay, az = np.abs(x), np.abs(y), np.abs(z)
             face = (ax >= ay) & (ax >= az)
             normal[0, rows] = np.where(face, np.sign(x), 0)
@@ -231,4 +236,5 @@ def surface_normals(placed, solid, rays, depth):
             normal[1, rows] = np.where(cap, 0, y)
             normal[2, rows] = np.where(cap, np.sign(z), 0)
     # A normal is a covector: it goes back by the transpose of the map.
-    return np.stack([m[i] * normal[0] + m[3 + i] * normal[1] + m[6 + i] * normal[2] for i in range(3)]), p
+    return np.stack([m[i] * normal[0] + m[3 + i] * normal[1] + m[6 + i] * normal[2]
+                     for i in range(3)]), p

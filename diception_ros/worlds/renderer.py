@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scene through a camera: exact truth at every pixel centre, and a lit picture in linear light."""
+"""A scene through a camera: exact truth at every pixel centre, and the lit picture."""
 
 import cv2
 import numpy as np
@@ -12,11 +12,11 @@ from diception_ros.worlds.scene import CEILING, FLOOR, OPEN, SKY, WALL
 
 FACES = 6           # surfaces 0..5 are the room's, solids follow; -1 is the sky
 _FACE_INSTANCE = np.array([WALL, WALL, WALL, WALL, FLOOR, CEILING], np.int32)
-_FACE_NORMAL = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], float)
+_FACE_NORMAL = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1.0]])
 
 
 def render(scene, camera, photo=None):
-    """The Truth of a scene seen by a camera. `photo`: a photograph.Photo, what lens and sensor do; None: a clean picture."""
+    """The Truth of a scene seen by a camera. `photo`: a photograph.Photo; None: a clean picture."""
     width, height = camera.size
     x, y = camera.slopes()
     depth, surface = _room(scene, camera.pose, x, y)
@@ -27,13 +27,15 @@ def render(scene, camera, photo=None):
 
     # normals, optical frame
     face_normals = (_FACE_NORMAL @ camera.pose[:3, :3]).astype(np.float32)
-    table = np.concatenate([face_normals, np.zeros((len(scene.solids) + 1, 3), np.float32)])   # the last row: the sky
+    table = np.zeros((FACES + len(scene.solids) + 1, 3), np.float32)      # the last row: the sky
+    table[:FACES] = face_normals
     normals = [column[rows] for column in table.T]
     solid = np.flatnonzero(rows >= FACES)
     px, py = np.tile(x, height), np.repeat(y, width)
     local = None
     if len(solid):
-        found, local = surface_normals(placed, rows[solid] - FACES, (px[solid], py[solid]), z[solid])
+        found, local = surface_normals(placed, rows[solid] - FACES, (px[solid], py[solid]),
+                                       z[solid])
         found *= 1 / np.sqrt(found[0] * found[0] + found[1] * found[1] + found[2] * found[2])
         for column, new in zip(normals, found):
             column[solid] = new
@@ -48,11 +50,11 @@ def render(scene, camera, photo=None):
     normal_map = np.empty((height, width, 3), np.float32)
     for i in range(3):
         normal_map[..., i] = normals[i].reshape(height, width)
-    counts = np.bincount(instances.ravel(), minlength=1)
-    categories = {number: name for number, name in scene.categories.items() if number < len(counts) and counts[number]}
-    return Truth(rgb=rgb, depth=depth, normals=normal_map, instances=instances, categories=categories,
-                 people=_people(scene, camera, depth, instances), intrinsics=camera.intrinsics.copy(),
-                 camera_pose=camera.pose.copy())
+    shown = np.bincount(instances.ravel(), minlength=max(scene.categories) + 1)
+    categories = {number: name for number, name in scene.categories.items() if shown[number]}
+    return Truth(rgb=rgb, depth=depth, normals=normal_map, instances=instances,
+                 categories=categories, people=_people(scene, camera, depth, instances),
+                 intrinsics=camera.intrinsics.copy(), camera_pose=camera.pose.copy())
 
 
 def _room(scene, pose, x, y):
@@ -82,8 +84,8 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
     position = camera.pose[:3, 3]
     far = np.minimum(z, 1e3)
     ax, ay = px * far, py * far
-    relative = [rotation[i, 0] * ax + rotation[i, 1] * ay + rotation[i, 2] * far      # world - camera
-                for i in range(3)]
+    # world points, seen from the camera's place
+    relative = [rotation[i, 0] * ax + rotation[i, 1] * ay + rotation[i, 2] * far for i in range(3)]
     world_normal = [rotation[i, 0] * normals[0] + rotation[i, 1] * normals[1]
                     + rotation[i, 2] * normals[2] for i in range(3)]
     albedo, gloss = _albedo(scene, camera, rows, far, relative, normals, px, py, solid, local)
@@ -96,7 +98,7 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
         gap = np.minimum(relative[axis] - np.float32(scene.low[axis] - position[axis]),
                          np.float32(scene.high[axis] - position[axis]) - relative[axis])
         corner = 1 - np.float32(.35) * np.exp(np.minimum(gap * -5, 0))
-        corner[rows >> 1 == axis] = 1      # surfaces 2 * axis and 2 * axis + 1 are the room's across it
+        corner[rows >> 1 == axis] = 1      # the room's own two faces across the axis
         open_ *= corner
     above = (world_normal[2] * np.float32(.5) + np.float32(.5)) * open_
     below = open_ - above
@@ -149,7 +151,7 @@ def _sky(scene, direction):
     length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
     up = np.maximum(direction[2] / length, 0)
     blend = np.minimum(up * 2, 1)
-    colour = np.stack([np.float32(b) + np.float32(a - b) * blend for a, b in zip(high, low, strict=True)])
+    colour = np.stack([np.float32(b) + np.float32(a - b) * blend for a, b in zip(high, low)])
     if clouds:
         u, v = (d / length / (up + np.float32(.15)) * np.float32(.25) for d in direction[:2])
         kind = np.full(len(u), textures.NAMES.index('cloudy'))
@@ -190,7 +192,7 @@ def _mirror(scene, camera, rows, px, py, colour):
 
 
 def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
-    """Colour, three of (P,), and gloss (P,) of the paint at every pixel; patterns stick to their surface."""
+    """Colour, three of (P,), and gloss (P,) of the paint at every pixel."""
     of_surface = np.concatenate([scene.faces, scene.solids.paint, [scene.faces[4]]])
     paints = scene.paints[of_surface]
     columns = np.ascontiguousarray(paints.T)
@@ -214,7 +216,8 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
         scale = scene.solids.scale.astype(np.float32)
         turn = (scene.solids.turn @ camera.pose[:3, :3]).astype(np.float32)
         q = [local[i][picked] * scale[:, i][row] for i in range(3)]
-        n = [np.abs(turn[:, i, 0][row] * normals[0][pixels] + turn[:, i, 1][row] * normals[1][pixels]
+        n = [np.abs(turn[:, i, 0][row] * normals[0][pixels]
+                    + turn[:, i, 1][row] * normals[1][pixels]
                     + turn[:, i, 2][row] * normals[2][pixels]) for i in range(3)]
         first = (n[0] > n[1]) & (n[0] > n[2])       # seen along the solid's first axis
         second = ~first & (n[1] > n[2])
@@ -226,7 +229,8 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
     u, v = (np.concatenate([pair[i] for pair in along]) for i in (0, 1))
     row = rows[which]
     density = columns[7][row]
-    facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which] + normals[2][which])
+    facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which]
+                    + normals[2][which])
     footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density / np.maximum(facing, .25)
     value = textures.sample(columns[6].astype(np.intp)[row], u * density, v * density, footprint)
     for i in range(3):
@@ -238,7 +242,7 @@ _RING = [(.35, 1.0), (.65, 3.4), (.9, 5.8), (.5, 5.0), (.8, 1.9), (1.0, 0.2)]
 
 
 def _shadow(scene, lamp, size, relative, position, normal, facing):
-    """How much of a lamp every point sees, float32 (P,) in [0, 1]; by a depth picture taken from the lamp."""
+    """How much of a lamp every point sees, float32 (P,) in [0, 1]: a depth picture from there."""
     lit = np.ones(len(relative[0]), np.float32)
     casts = np.flatnonzero(scene.solids.casts)
     if len(casts) == 0:
@@ -311,7 +315,8 @@ _GRAINS = {}
 def _grain(size):
     """Fixed numbers in [0.4, 1.2] per pixel, float32 (P,)."""
     if size not in _GRAINS:
-        _GRAINS[size] = np.random.default_rng(3).uniform(.4, 1.2, size[0] * size[1]).astype(np.float32)
+        rng = np.random.default_rng(3)
+        _GRAINS[size] = rng.uniform(.4, 1.2, size[0] * size[1]).astype(np.float32)
     return _GRAINS[size]
 
 
@@ -338,7 +343,7 @@ def _people(scene, camera, depth, instances):
         pixels, _ = camera.project(figure.joints)
         local = camera.to_camera(figure.joints)
         keypoints = np.zeros((17, 3), np.float32)
-        inside = (np.nan_to_num(pixels, nan=-9) > -.5).all(axis=1) & (pixels < (width - .5, height - .5)).all(axis=1)
+        inside = ((pixels > -.5) & (pixels < (width - .5, height - .5))).all(axis=1)
         column, row = np.rint(pixels[inside]).astype(int).T
         own = instances[row, column] == figure.instance
         shown = own & (depth[row, column] >= local[inside, 2] - figure.thickness[inside])

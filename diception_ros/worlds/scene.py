@@ -52,7 +52,7 @@ class Scene:
     haze: float = 0.0        # 1/m
 
     def camera(self, size=(128, 128), **changes):
-        """The scene's own camera; a square picture may be squashed from a wider sensor, no other is."""
+        """The scene's own camera; a square picture may be squashed from a wider sensor."""
         view = {**self.view, **changes}
         aspect = view.pop('aspect')
         return Camera.at(size=size, aspect=aspect if size[0] == size[1] else None, **view)
@@ -65,7 +65,7 @@ class Paints:
     rows: dict = field(default_factory=dict)
 
     def __call__(self, colour, texture=0, second=None, scale=2.0, gloss=0.0):
-        """The row of a paint: linear RGB, a pattern towards a second one, `scale` tiles per metre."""
+        """A paint's row: linear RGB, a pattern towards a second one of `scale` tiles per metre."""
         row = (*colour, *(second or colour), texture, scale, gloss)
         return self.rows.setdefault(row, len(self.rows))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The solids worlds are built of: round cones (balls, limbs, bodies), boxes and cylinders, in arrays.
+"""The solids worlds are built of: round cones (balls, limbs, bodies), boxes, cylinders; in arrays.
 
 A solid is a simple shape in its own frame and an affine map to the world:
-- round cone: the hull of a ball of radius `ra` at the origin and one of radius `rb` at (0, 0, length);
+- round cone: the hull of a ball of radius ra at the origin and one of radius rb at (0, 0, length);
 - box: the cube [-1, 1]^3;
 - cylinder: radius 1 about z, z from -1 to 1.
 Non-uniform scales make ellipsoids, flat bodies and beams of them.
@@ -71,7 +71,8 @@ def boxes(centre, half, yaw, instance, paint, casts=True):
     centre = np.atleast_2d(np.asarray(centre, float))
     half = np.broadcast_to(np.asarray(half, float), centre.shape)
     turn = upright(np.broadcast_to(yaw, len(centre)))
-    return _solids(BOX, centre, turn, half.copy(), np.zeros((len(centre), 3)), instance, paint, casts)
+    shape = np.zeros((len(centre), 3))
+    return _solids(BOX, centre, turn, half.copy(), shape, instance, paint, casts)
 
 
 def cylinders(centre, axis, radius, half_length, instance, paint):
@@ -98,8 +99,8 @@ def ellipsoids(centre, turn, radii, instance, paint):
 
 
 def round_cones(start, end, start_radius, end_radius, side, flat, instance, paint):
-    """Limbs (N,) from `start` to `end` (N, 3), their cross-section `flat` times as deep as wide; `side` (N, 3) is
-    roughly the wide direction."""
+    """Limbs (N,) from `start` to `end` (N, 3), their cross-section `flat` times as deep as wide;
+    `side` (N, 3) is roughly the wide direction."""
     along = end - start
     length = np.sqrt((along * along).sum(axis=1))
     turn = frames(along / length[:, None], side)
@@ -109,12 +110,13 @@ def round_cones(start, end, start_radius, end_radius, side, flat, instance, pain
     thick = np.maximum(start_radius, end_radius)
     thin = np.maximum(np.minimum(start_radius, end_radius), thick - 0.95 * length)
     start_bigger = start_radius >= end_radius
-    shape = np.stack([length, np.where(start_bigger, thick, thin), np.where(start_bigger, thin, thick)], axis=1)
+    shape = np.stack([length, np.where(start_bigger, thick, thin),
+                      np.where(start_bigger, thin, thick)], axis=1)
     return _solids(ROUND_CONE, start, turn, scale, shape, instance, paint)
 
 
 def frames(along, side):
-    """Rotations (N, 3, 3) whose third row is `along` (unit) and whose first is as near to `side` as it gets."""
+    """Rotations (N, 3, 3): the third row is `along` (unit), the first nearest to `side`."""
     z = along
     x = side - (side * z).sum(axis=1, keepdims=True) * z
     x = x / np.maximum(np.sqrt((x * x).sum(axis=1, keepdims=True)), 1e-9)

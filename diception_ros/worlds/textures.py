@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns of surfaces, as pyramids of tileable grey pictures: 0 is a paint's first colour, 1 its second."""
+"""Patterns: pyramids of tileable grey pictures; 0 is a paint's first colour, 1 its second."""
 
 from functools import cache
 
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 SIDE = 256
-NAMES = ('plain', 'checker', 'stripes', 'tiles', 'planks', 'bricks', 'cloudy', 'speckles', 'grain', 'dots', 'weave', 'waves',
-         'plaid')
+NAMES = ('plain', 'checker', 'stripes', 'tiles', 'planks', 'bricks', 'cloudy', 'speckles', 'grain',
+         'dots', 'weave', 'waves', 'plaid')
 
 
 def _noise(rng, smooth):
@@ -28,7 +28,7 @@ def _pattern(name, rng):
     if name == 'stripes':
         return (u * 8).astype(int) % 2 * 1.0
     if name == 'tiles':
-        joint = np.minimum(np.minimum(u * 4 % 1, 1 - u * 4 % 1), np.minimum(v * 4 % 1, 1 - v * 4 % 1)) < .04
+        joint = (np.abs(u * 4 % 1 - .5) > .46) | (np.abs(v * 4 % 1 - .5) > .46)
         tone = rng.random((4, 4))[(v * 4).astype(int), (u * 4).astype(int)]
         return np.where(joint, 1, tone * .2 + fine * .1)
     if name == 'planks':
@@ -68,7 +68,7 @@ def _pattern(name, rng):
 
 @cache
 def atlas():
-    """All pyramids in one array: (texels float32 (N,), offsets of the levels int (levels,), texels per texture)."""
+    """All pyramids in one array: texels float32 (N,), offsets of the levels, texels per texture."""
     rng = np.random.default_rng(20)
     texels, offsets = [], []
     for name in NAMES:
@@ -87,8 +87,8 @@ def atlas():
 
 
 def sample(texture, u, v, footprint):
-    """Values in [0, 1], float32 (P,). `texture` int (P,); `u`, `v` float32 (P,) in tiles; `footprint` (P,): what a pixel
-    covers, in tiles."""
+    """Values in [0, 1], float32 (P,). `texture` int (P,); `u`, `v` float32 (P,) in tiles;
+    `footprint` (P,): what a pixel covers, in tiles."""
     texels, offsets, stride = atlas()
     level = np.log2(np.maximum(footprint * SIDE, 1)) + .4
     level = np.minimum(level.astype(np.intp), len(offsets) - 1)

@@ -67,5 +67,6 @@ def test_people_walk_and_are_mostly_in_view(move):
 def test_walkers_feet_stay_on_the_floor(move):
     for truth in move:
         for person in truth.people:
-            ankles = person.keypoints_3d[15:] @ truth.camera_pose[:3, :3].T + truth.camera_pose[:3, 3]
+            pose = truth.camera_pose
+            ankles = person.keypoints_3d[15:] @ pose[:3, :3].T + pose[:3, 3]
             assert .02 < ankles[:, 2].min() < .2

@@ -33,13 +33,16 @@ def some_solids():
         spot = np.array([[2.5, 1.0, .7]]) + rng.uniform(-.5, .5, 3)
         yield shapes.boxes(spot, rng.uniform(.1, .5, 3), yaw, 5, 0)
         axis = rng.standard_normal((1, 3))
-        yield shapes.cylinders(spot, axis / np.linalg.norm(axis), [rng.uniform(.05, .5)], rng.uniform(.1, .5), 5, 0)
+        axis /= np.linalg.norm(axis)
+        yield shapes.cylinders(spot, axis, [rng.uniform(.05, .5)], rng.uniform(.1, .5), 5, 0)
         yield shapes.balls(spot, rng.uniform(.1, .5, 1), 5, 0)
-        yield shapes.round_cones(spot, spot + rng.uniform(-.6, .6, 3), rng.uniform(.05, .4, 1), rng.uniform(.05, .4, 1),
+        radii = rng.uniform(.05, .4, (2, 1))
+        yield shapes.round_cones(spot, spot + rng.uniform(-.6, .6, 3), *radii,
                                  rng.standard_normal((1, 3)), rng.uniform(.5, 1.3, 1), 5, 0)
 
 
-@pytest.mark.parametrize('solids', list(some_solids()), ids=lambda s: ('round cone', 'box', 'cylinder')[s.kind[0]])
+@pytest.mark.parametrize('solids', list(some_solids()),
+                         ids=lambda s: ('round cone', 'box', 'cylinder')[s.kind[0]])
 def test_depth_agrees_with_marching_along_the_rays(solids):
     x, y = CAMERA.slopes()
     depth = np.full((24, 32), np.inf, np.float32)
@@ -65,7 +68,7 @@ def test_depth_agrees_with_marching_along_the_rays(solids):
 
     # the normal is the direction in which the solid ends
     pixels = np.flatnonzero(both)
-    normals, _ = surface_normals(placed, surface.ravel()[pixels], (rays[pixels, 0], rays[pixels, 1]), found[pixels])
+    normals, _ = surface_normals(placed, surface.ravel()[pixels], rays[pixels, :2].T, found[pixels])
     normals = (normals / np.linalg.norm(normals, axis=0)).T @ CAMERA.pose[:3, :3].T
     points = (rays[pixels] * found[pixels, None]) @ CAMERA.pose[:3, :3].T + CAMERA.pose[:3, 3]
     assert inside(solids, points - .004 * normals).mean() > .97

@@ -21,7 +21,8 @@ def rays(truth):
     """Ray directions (x, y, 1) of all pixels, float64 (H, W, 3)."""
     height, width = truth.depth.shape
     k = truth.intrinsics
-    x, y = np.meshgrid((np.arange(width) - k[0, 2]) / k[0, 0], (np.arange(height) - k[1, 2]) / k[1, 1])
+    x, y = np.meshgrid((np.arange(width) - k[0, 2]) / k[0, 0],
+                       (np.arange(height) - k[1, 2]) / k[1, 1])
     return np.stack([x, y, np.ones_like(x)], axis=2)
 
 
@@ -43,7 +44,8 @@ def test_the_same_seed_gives_the_same_picture():
 
 def test_seeds_of_different_splits_are_different_pictures():
     for seed in range(4):
-        pictures = [random_view(seed, (64, 64), 'easy', split).rgb for split in ('train', 'validation', 'test')]
+        pictures = [random_view(seed, (64, 64), 'easy', split).rgb
+                    for split in ('train', 'validation', 'test')]
         for a, b in itertools.combinations(pictures, 2):
             assert (a != b).mean() > .5
 
@@ -104,7 +106,8 @@ def test_normals_agree_with_the_depths_own_slopes(view):
     smooth = np.isfinite(view.depth)[1:-1, 1:-1]
     for rows, columns in itertools.product((0, 1, 2), repeat=2):
         there = view.normals[rows:rows + 126, columns:columns + 126]
-        smooth &= view.instances[rows:rows + 126, columns:columns + 126] == view.instances[1:-1, 1:-1]
+        instances = view.instances
+        smooth &= instances[rows:rows + 126, columns:columns + 126] == instances[1:-1, 1:-1]
         smooth &= (there * view.normals[1:-1, 1:-1]).sum(axis=2) > .995
         depth = points[..., 2]
         step = np.abs(depth[rows:rows + 126, columns:columns + 126] - depth[1:-1, 1:-1])
@@ -119,7 +122,8 @@ def test_keypoints_are_the_projections_of_their_3d_points(view):
         assert person.keypoints.shape == (17, 3) and person.keypoints_3d.shape == (17, 3)
         ahead = person.keypoints_3d[:, 2] > .1
         projected = person.keypoints_3d[ahead] @ view.intrinsics.T
-        np.testing.assert_allclose(person.keypoints[ahead, :2], projected[:, :2] / projected[:, 2:], atol=.02)
+        projected = projected[:, :2] / projected[:, 2:]
+        np.testing.assert_allclose(person.keypoints[ahead, :2], projected, atol=.02)
 
 
 def test_keypoints_out_of_the_picture_are_0_and_visible_ones_lie_on_their_person(view):
@@ -145,7 +149,8 @@ def test_people_are_seen_in_most_easy_scenes():
 
 
 def test_a_square_picture_may_be_squashed_and_another_is_not():
-    ratios = {round(k[1, 1] / k[0, 0], 2) for k in (random_view(seed, (64, 64)).intrinsics for seed in range(30))}
+    cameras = [random_view(seed, (64, 64)).intrinsics for seed in range(30)]
+    ratios = {round(k[1, 1] / k[0, 0], 2) for k in cameras}
     assert ratios == {1.0, 1.33, 1.78}
     k = random_view(0, (96, 64)).intrinsics
     assert k[0, 0] == k[1, 1]
