@@ -53,6 +53,43 @@ class Answer:
                 metres = complete_depth(metres, self.reference)
         return metres
 
+    @cached_property
+    def entities(self):
+        """The entities, each with its category and score where semantic pictures tell; or None.
+
+        An entity is of the category that covers most of it, if that is more than half; its score is
+        then the mean strength of that category's picture on it.
+        """
+        found, semantic = self.perception.entities, self.perception.semantic
+        if found is None or not semantic or not found.instances:
+            return found
+        labels = found.labels.ravel()
+        areas = np.maximum(np.bincount(labels), 1)
+        covered, strength = (np.stack([np.bincount(labels, picture.ravel()) / areas
+                                       for picture in pictures]) for pictures in (
+            semantic.values(),
+            (self.perception.pictures[f'semantic:{name}'].max(axis=2) for name in semantic)))
+        best = covered.argmax(axis=0)
+        names = list(semantic)
+        for instance in found.instances:
+            category = best[instance.label]
+            if covered[category, instance.label] > 0.5:
+                instance.category = names[category]
+                instance.score = min(max(float(strength[category, instance.label]), 0.0), 1.0)
+        return found
+
+    def entity_under(self, keypoints):
+        """The label of the entity that most joints of keypoints (17, 3) lie on, or 0."""
+        found = self.perception.entities
+        if found is None:
+            return 0
+        height, width = found.labels.shape
+        seen = keypoints[(keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1), :2]
+        columns, rows = np.rint(seen).astype(int).T
+        inside = (0 <= columns) & (columns < width) & (0 <= rows) & (rows < height)
+        votes = np.bincount(found.labels[rows[inside], columns[inside]], minlength=1)
+        return int(votes.argmax()) if votes.any() else 0
+
     @property
     def metres_in_use(self):
         """metric_depth if an output of this frame has asked for it, else None."""

@@ -98,6 +98,17 @@ def restamped(data: bytes, stamp: int) -> bytes:
     return data[:4] + time + data[12:]
 
 
+def size_of(data: bytes, msgtype: str) -> tuple[int, int]:
+    """(width, height) of an Image or CompressedImage; raises BagError where it is no picture."""
+    message = decode(data, msgtype)
+    if msgtype == IMAGE_TYPES[0]:
+        return message.width, message.height
+    picture = cv2.imdecode(message.data, cv2.IMREAD_COLOR) if message.data.size else None
+    if picture is None:
+        raise BagError(f'a compressed picture of format {message.format!r} is not readable')
+    return picture.shape[1], picture.shape[0]
+
+
 # --- reading ----------------------------------------------------------------------------------
 
 

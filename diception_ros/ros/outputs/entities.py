@@ -32,7 +32,7 @@ class Entities:
         return needed
 
     def publish(self, answer):
-        found = answer.perception.entities
+        found = answer.entities
         if found is None:
             return
         if self.labels.wanted:

@@ -54,4 +54,5 @@ def person(found, answer):
                                width=int(right - left) + 1, height=int(bottom - top) + 1)
     return PoseKeypoints(keypoints=keypoints, types_known=bool(found.types_known),
                          left_right_ambiguous=bool(found.left_right_ambiguous),
-                         score=float(found.score), label=int(found.label), bounding_box=box)
+                         score=float(found.score), bounding_box=box,
+                         label=int(found.label) or answer.entity_under(found.keypoints))
