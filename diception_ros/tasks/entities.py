@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
@@ -18,6 +19,7 @@ from diception_ros.tasks.truth import STUFF
 _STUFF_COLORS = {'floor': (0, 0, 0.3), 'wall': (0.3, 0, 0), 'ceiling': (0, 0.3, 0),
                  'sky': (0, 0.15, 0.3)}
 _THING_BLUE = {'table': 0.35, 'box': 0.5, 'ball': 0.65, 'cylinder': 0.8, 'person': 1.0}
+_READ_SIZE = 640 * 480
 _LEAST_AREA = 0.001   # of the picture: what is smaller is not counted
 
 
@@ -93,9 +95,22 @@ class Entities:
             colors[present] = random_colors(len(present), rng or np.random.default_rng(0))
         return colors[truth.instances]
 
-    def decode(self, picture):
+    def decode(self, picture, regions=color_regions):
+        """`regions`: color_regions, or published_regions for the paper's own decoder.
+
+        A picture much larger than 640x480 is read at about that size.
+        """
+        valid = float(np.isfinite(np.asarray(picture, np.float32)).mean()) > 0.5
         picture = clean(picture)
-        return described(color_regions(picture), picture)
+        height, width = picture.shape[:2]
+        shrink = np.sqrt(_READ_SIZE / (height * width))
+        if shrink > 0.9:
+            labels = regions(picture)
+        else:
+            size = max(1, round(width * shrink)), max(1, round(height * shrink))
+            labels = regions(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+            labels = resized_labels(labels, (height, width))
+        return EntityMap(np.zeros_like(labels), [], False) if not valid else described(labels, picture)
 
     def score(self, result, truth):
         """Mean over true instances (0.1 % of the picture and more) of the IoU with their match.
@@ -145,7 +160,7 @@ def described(labels, picture):
     labels = compact[labels]
     flat, count = labels.ravel(), present.size + 1
     area = np.bincount(flat, minlength=count)
-    color = np.stack([np.bincount(flat, picture[..., c].ravel(), count) for c in range(3)], axis=1)
+    color = np.stack([np.bincount(flat, channel.ravel(), count) for channel in cv2.split(picture)], axis=1)
     height, width = labels.shape
     x = np.bincount(flat, np.tile(np.arange(width), height), count)
     y = np.bincount(flat, np.repeat(np.arange(height), width), count)

@@ -44,8 +44,10 @@ def _smoothed(image, sigma):
     smooth = cv2.medianBlur(image, 5 if sigma > 4 else 3)
     if sigma > 8:
         smooth = cv2.medianBlur(smooth, 5)
+    if sigma > 16:
+        smooth = cv2.medianBlur(smooth, 5)
     if sigma > 1:
-        smooth = cv2.bilateralFilter(smooth, 5 if sigma < 8 else 9, max(12, 1.2 * sigma), 3)
+        smooth = cv2.bilateralFilter(smooth, 5, max(12, 1.2 * sigma), 3)
     return smooth
 
 
@@ -94,7 +96,7 @@ def _filled(labels):
 def _means(labels, image, count):
     flat = labels.ravel()
     area = np.bincount(flat, minlength=count)
-    total = np.stack([np.bincount(flat, image[..., c].ravel(), count) for c in range(3)], axis=1)
+    total = np.stack([np.bincount(flat, channel.ravel(), count) for channel in cv2.split(image)], axis=1)
     return total / np.maximum(area, 1)[:, None], area
 
 
@@ -161,7 +163,8 @@ def _joined(labels, smooth, steepness, sigma):
     # slow drift of colours over the picture taken out.
     corrected = _without_drift(labels, smooth, steepness)
     means, weights = _block_means(labels, corrected)
-    overall, area = _means(labels, corrected, count)
+    area = weights.sum(axis=(0, 1))
+    overall = (means * weights[..., None]).sum(axis=(0, 1)) / np.maximum(area, 1e-9)[:, None]
     alive = 1 + np.flatnonzero(area[1:])
     # How much the colour of one part still varies from block to block.
     heavy = weights >= 64
@@ -173,7 +176,7 @@ def _joined(labels, smooth, steepness, sigma):
     union = _Union(count)
     for i, j in near[np.argsort(distance[near[:, 0], near[:, 1]])]:
         a, b = sorted((int(alive[i]), int(alive[j])))
-        if (a, b) not in touching and _same_color(means, weights, a, b, limit):
+        if _same_color(means, weights, a, b, 6 if (a, b) in touching else limit):
             union.join(a, b)
     return union.table()[labels]
 
@@ -238,40 +241,53 @@ def _without_drift(labels, smooth, steepness):
 
 
 def _without_slivers(labels, smooth):
-    """Drops what is too small, and thin parts whose colour lies between two neighbours'."""
+    """Drops what is too small, and thin parts whose colour is a mixture of two others.
+
+    A blurred border is a mixture of its two neighbours. A thin piece cut off from a part, mixed with
+    what cut it off, goes back to that part.
+    """
     count = int(labels.max()) + 1
     mean, area = _means(labels, smooth, count)
     names = labels.astype(np.float32)
     edge = cv2.dilate(names, _SQUARE) != cv2.erode(names, _SQUARE)
     width = 4 * area / np.maximum(np.bincount(labels.ravel(), edge.ravel(), count), 1)
-    drop = area < 0.5 * _LEAST * labels.size
-    pairs = np.unique(_borders(labels, 3)[0])
+    rename = np.arange(count, dtype=np.int32)
+    rename[area < 0.5 * _LEAST * labels.size] = 0
+    pairs, size = np.unique(_borders(labels, 3)[0], return_counts=True)
     beside = [set() for _ in range(count)]
-    for a, b in (divmod(int(pair), count) for pair in pairs):
+    for a, b in (divmod(int(pair), count) for pair in pairs[size >= 8]):
         beside[a].add(b)
         beside[b].add(a)
     for label in np.argsort(area):
-        if not label or drop[label] or not area[label] or width[label] > _SLIVER:
+        if not rename[label] or not area[label] or width[label] > _SLIVER:
             continue
-        around = [other for other in beside[label] if not drop[other] and area[other] > area[label]]
-        drop[label] = any(_between(mean[label], mean[a], mean[b])
-                          for i, a in enumerate(around) for b in around[:i])
-    drop &= area > 0
-    drop[0] = False
-    if not drop.any():
+        around = [other for other in beside[label] if rename[other] and area[other] > area[label]]
+        if any(_mixture(mean[label], mean[a], mean[b]) is not None for i, a in enumerate(around) for b in around[:i]):
+            rename[label] = 0
+            continue
+        # How much of a neighbour is mixed into some part elsewhere of the same colour otherwise.
+        shares = [(share, other) for other in range(1, count)
+                  if rename[other] == other and area[other] > area[label] and other not in around
+                  for near in around if (share := _mixture(mean[label], mean[other], mean[near])) is not None]
+        if shares and min(shares)[0] < 0.6:
+            rename[label] = min(shares)[1]
+    rename[0] = 0
+    if (rename == np.arange(count))[area > 0].all():
         return labels
-    rest = np.where(drop[labels], np.int32(0), labels)
+    rest = rename[labels]
     return _flooded(smooth, rest) if rest.any() else labels
 
 
-def _between(color, one, two, off=12):
-    """True if `color` is a mixture of the two others, to `off` (0..255)."""
+def _mixture(color, one, two, off=12):
+    """The share of `two` if `color` is a mixture of the two others, to `off` (0..255), else None."""
     along = two - one
     length = float(along @ along)
     if length < 4 * off ** 2:
-        return False
+        return None
     share = float((color - one) @ along) / length
-    return 0.08 < share < 0.92 and np.abs(color - one - share * along).max() < off
+    if 0 < share < 1 and np.abs(color - one - share * along).max() < off:
+        return share
+    return None
 
 
 def _sharpened(labels, smooth, reach=4):
