@@ -81,7 +81,7 @@ def load_model(model: str | Path, device: torch.device, dtype: torch.dtype) -> C
     if config['space'] == 'latent':
         autoencoder = load_autoencoder(folder / 'vae', dtype, device)
     try:
-        prompts = PromptBank.load(folder / PROMPTS_FILE, config.get('prompts')).to(device, dtype)
+        prompts = PromptBank.load(folder / PROMPTS_FILE, config['prompts']).to('cpu', dtype)
     except ValueError as error:
         raise ModelError(str(error)) from None
     components = Components(config, transformer, scheduler, prompts, point_encoder, autoencoder)

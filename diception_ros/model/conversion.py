@@ -78,7 +78,7 @@ def read_published(sd3: str | Path, diception: str | Path, device: torch.device,
                    extra_prompts: Sequence[str] = ()) -> Components:
     """All components of the published model on `device`, straight from its files."""
     source = Published(sd3, diception, vae, extra_prompts)
-    prompts = source.prompts(dtype, device).to(device, dtype)
+    prompts = source.prompts(dtype, device).to('cpu', dtype)
     components = Components(
         source.config, source.transformer(dtype, device), source.scheduler, prompts,
         source.point_encoder(dtype, device), load_autoencoder(source.vae, dtype, device))

@@ -27,7 +27,7 @@ from diception_ros.model.checkpoints import (
 )
 from diception_ros.tasks import Conventions, task_named
 
-DECODING = ('batch', 'slices', 'tiles')
+DECODING = ('auto', 'batch', 'slices', 'tiles')
 STAGES = ('preprocess', 'encode', 'sample', 'decode_latents', 'decode_results')
 
 
@@ -74,7 +74,7 @@ class DiceptionPipeline:
     """
 
     def __init__(self, components: Components, device: torch.device, dtype: torch.dtype,
-                 compile: bool = False, quantize: str | None = None, decoding: str = 'batch'):
+                 compile: bool = False, quantize: str | None = None, decoding: str = 'auto'):
         """Use `from_pretrained` or `from_sd3`."""
         self.config = components.config
         self.transformer = components.transformer
@@ -95,6 +95,7 @@ class DiceptionPipeline:
         except ValueError as error:
             raise ModelError(f'diception.json of {self.config.get("name")!r}: {error}') from None
         self._noises: dict[tuple, torch.Tensor] = {}
+        self._embeddings: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
         self._set_decoding(decoding)
         if quantize is not None:
             self._quantize(quantize)
@@ -108,17 +109,18 @@ class DiceptionPipeline:
     @classmethod
     def from_pretrained(cls, model: str | Path, device: str = 'cpu', dtype: str = 'auto',
                         compile: bool = False, quantize: str | None = None,
-                        decoding: str = 'batch') -> DiceptionPipeline:
+                        decoding: str = 'auto') -> DiceptionPipeline:
         """A model directory, or an embedded model by name ('nano').
 
         device: 'cpu', 'cuda' or 'cuda:<n>'; never replaced by another. dtype: 'float32',
-        'bfloat16', 'float16' or 'auto' (bfloat16 on a GPU, float32 on the CPU). compile: torch.compile, slow at
-        the first call of each shape (see `warm_up`). quantize: 'int8' holds the transformer's
-        weights in 8 bits (needs torchao). decoding: how the VAE decodes: 'batch' all pictures at
-        once, 'slices' one by one, 'tiles' one by one in tiles; each takes less memory.
+        'bfloat16', 'float16' or 'auto' (bfloat16 on a GPU, float32 on the CPU). compile:
+        torch.compile, slow at the first call of each shape (see `warm_up`). quantize: 'int8' holds
+        the transformer's weights in 8 bits (needs torchao). decoding: how the VAE decodes: 'batch'
+        all pictures at once, 'slices' one by one, 'tiles' one by one in tiles, each taking less
+        memory than the one before; 'auto' is slices for SD3's large VAE and batch for others.
         Raises ModelError, one line with the way out.
         """
-        device, dtype = resolve_device(device), None if dtype == 'auto' else dtype
+        device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
         return cls(load_model(model, device, dtype), device, dtype, compile, quantize, decoding)
 
@@ -129,11 +131,11 @@ class DiceptionPipeline:
         """The published weights: SD3 medium's directory (diffusers' layout) and DICEPTION_v1.pth.
 
         Runs the text encoders once for the bank of prompts; `extra_prompts` adds texts to it.
-        `vae`: directory of another autoencoder, for instance an AutoencoderTiny. Everything else as in
-        `from_pretrained`. `diception convert` does this work once and for all.
+        `vae`: directory of another autoencoder, for instance an AutoencoderTiny. Everything else as
+        in `from_pretrained`. `diception convert` does this work once and for all.
         """
         from diception_ros.model.conversion import read_published
-        device, dtype = resolve_device(device), None if dtype == 'auto' else dtype
+        device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
         components = read_published(sd3, diception, device, dtype, vae, extra_prompts)
         return cls(components, device, dtype, **options)
@@ -175,14 +177,14 @@ class DiceptionPipeline:
                 task.prompt_key, stored if task.needs_points else (),
                 checked_steps(by_task(num_inference_steps, name, defaults['num_inference_steps'])),
                 checked_guidance(by_task(guidance_scale, name, defaults['guidance_scale'])), 0))
-        mark = stopwatch(timings, self.device)
+        clock = Stopwatch(timings, self.device)
 
         # 2. Squash the picture to the model's resolution: the aspect is not kept, as in training
         squashed = resize(image, self.resolution)                     # uint8 (h, w, 3)
-        mark('preprocess')
+        clock.mark('preprocess')
 
         # 3. Paint all tasks
-        painted = self._paint([squashed], requests, None, seed, mark)     # (N, 3, h, w)
+        painted = self._paint([squashed], requests, None, seed, clock.mark)   # (N, 3, h, w)
 
         # 4. Back to the camera's resolution, and from pictures to results
         size = (image.shape[1], image.shape[0])
@@ -192,7 +194,8 @@ class DiceptionPipeline:
             picture = resize(picture, size)                           # float32 (H, W, 3)
             perception.pictures[name] = picture
             perception.add(name, self._tasks[name].decode(picture))
-        mark('decode_results')
+        clock.mark('decode_results')
+        clock.stop()
         return perception
 
     def warm_up(self, tasks: Sequence[str] = (), size: tuple[int, int] | None = None) -> None:
@@ -204,7 +207,7 @@ class DiceptionPipeline:
              points=[(0.5, 0.5)] if self.config['max_points'] else ())
 
     def memory(self) -> dict[str, int]:
-        """Bytes held by each component's weights and tables."""
+        """Bytes held by each component's weights and tables; `prompts` in the host's memory."""
         held = {name: sum(map(nbytes, (*module.parameters(), *module.buffers())))
                 for name, module in (('transformer', self.transformer),
                                      ('point_encoder', self.point_encoder),
@@ -215,6 +218,7 @@ class DiceptionPipeline:
         """Let go of the weights, give the device's memory back; the pipeline is then unusable."""
         self.transformer = self.autoencoder = self.point_encoder = self.prompts = None
         self._noises.clear()
+        self._embeddings.clear()
         if self.device.type == 'cuda':
             torch.cuda.empty_cache()
 
@@ -224,15 +228,17 @@ class DiceptionPipeline:
                  points: Sequence[Sequence[tuple[float, float]] | None] | None = None,
                  num_inference_steps: int | Sequence[int] = 1,
                  guidance_scale: float | Sequence[float] = 1.0,
-                 latents: torch.Tensor | np.ndarray | None = None, seed: int = 0) -> torch.Tensor:
+                 latents: torch.Tensor | np.ndarray | None = None, seed: int = 0,
+                 timings: dict[str, float] | None = None) -> torch.Tensor:
         """One picture per prompt, float32 (N, 3, H, W) in [0, 1], at the image's own size.
 
         image: uint8 RGB (H, W, 3) with sides that are multiples of `stride`, or a list of such of
         one size: one for all prompts, or one per prompt. prompts: keys or texts of the bank.
-        points: per prompt a list of pairs in [0, 1] exactly as the model stores them in its slots, or None.
-        num_inference_steps, guidance_scale: for all, or per prompt; guidance applies where it is
-        over 1. latents: the initial noise, (N, C, H / s, W / s) or (1, C, ...) for the same in every
-        row; by default drawn from `seed` on the CPU, or zeros if the model was trained so.
+        points: per prompt a list of pairs in [0, 1] exactly as the model stores them in its slots,
+        or None. num_inference_steps, guidance_scale: for all, or per prompt; guidance applies where
+        it is over 1. latents: the initial noise, (N, C, H / s, W / s), or (1, C, ...) for the same
+        in every row; by default drawn from `seed` on the CPU, or zeros if the model is trained so.
+        timings: as in a call of the pipeline.
         """
         images = [checked_image(one) for one in (
             [image] if isinstance(image, np.ndarray) else image)]
@@ -265,7 +271,10 @@ class DiceptionPipeline:
             if latents.ndim != 4 or latents.shape[1:] != expected or len(latents) not in (1, rows):
                 raise ValueError(f'latents: shape {tuple(latents.shape)}; expected '
                                  f'{(rows, *expected)}')
-        return self._paint(images, requests, latents, seed, lambda stage: None).cpu()
+        clock = Stopwatch(timings, self.device)
+        pictures = self._paint(images, requests, latents, seed, clock.mark).cpu()
+        clock.stop()
+        return pictures
 
     @torch.inference_mode()
     def _paint(self, images: Sequence[np.ndarray], requests: Sequence[Request],
@@ -310,7 +319,7 @@ class DiceptionPipeline:
         guided = [row for row, request in enumerate(requests) if request.guidance > 1]
         order = [*range(len(requests)), *guided]                      # row of each batch entry
         prompts = [request.prompt for request in requests] + [''] * len(guided)
-        embeds, pooled = self.prompts.lookup(prompts)                 # (B, T, D), (B, P)
+        embeds, pooled = self._prompt_embeddings(tuple(prompts))      # (B, T, D), (B, P)
         tokens = self._point_tokens([request.points for request in requests])   # (R, points, W)
         if tokens is not None:
             tokens = torch.cat([tokens, torch.zeros_like(tokens[guided])])      # (B, points, W)
@@ -375,6 +384,16 @@ class DiceptionPipeline:
         config = self.autoencoder.config
         return config.scaling_factor, getattr(config, 'shift_factor', None) or 0.0
 
+    def _prompt_embeddings(self, prompts: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) and (B, P) on the device, where only the batches last used are kept: the
+        whole bank of the published model would take a quarter of a gigabyte there."""
+        if prompts not in self._embeddings:
+            found = self.prompts.lookup(prompts)
+            if len(self._embeddings) >= 4:
+                self._embeddings.pop(next(iter(self._embeddings)))
+            self._embeddings[prompts] = tuple(t.to(self.device, self.dtype) for t in found)
+        return self._embeddings[prompts]
+
     def _point_tokens(self, points: Sequence[Sequence[tuple[float, float]]]) -> torch.Tensor | None:
         """Per row its points -> (R, max_points, inner_dim); empty slots hold (0, 0)."""
         if self.point_encoder is None:
@@ -419,6 +438,9 @@ class DiceptionPipeline:
         if decoding not in DECODING:
             raise ModelError(f'decoding: {decoding!r}; use one of {", ".join(DECODING)}')
         self._tiles = decoding == 'tiles' and self.autoencoder is not None
+        if decoding == 'auto':                                    # six 768x768 pictures at once
+            large = isinstance(self.autoencoder, AutoencoderKL)   # would take 5 GB
+            decoding = 'slices' if large else 'batch'
         if decoding == 'batch' or self.autoencoder is None:
             return
         if not hasattr(self.autoencoder, 'enable_slicing') or (
@@ -468,9 +490,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The dtype by name; None = bfloat16 on a GPU, float32 on the CPU."""
-    if dtype is None:
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype by name; 'auto' = bfloat16 on a GPU, float32 on the CPU."""
+    if dtype == 'auto':
         return torch.bfloat16 if device.type == 'cuda' else torch.float32
     resolved = DTYPES.get(str(dtype).removeprefix('torch.'))
     if resolved is None:
@@ -531,19 +553,39 @@ def checked_guidance(scale) -> float:
     return float(scale)
 
 
-def stopwatch(timings: dict[str, float] | None, device: torch.device) -> Callable[[str], None]:
-    """A function that books the time since its last call to a stage, in milliseconds."""
-    if timings is None:
-        return lambda stage: None
-    timings.clear()
-    last = time.perf_counter()
+class Stopwatch:
+    """Books the time between marks to stages, in milliseconds; does nothing without `timings`.
 
-    def mark(stage: str) -> None:
-        nonlocal last
-        if device.type == 'cuda':                                 # kernels run on behind the call
-            torch.cuda.synchronize(device)
-        now = time.perf_counter()
-        timings[stage] = timings.get(stage, 0.0) + 1000 * (now - last)
-        last = now
+    On a GPU by CUDA events: what a stage queues is booked to it, and nothing has to wait.
+    """
 
-    return mark
+    def __init__(self, timings: dict[str, float] | None, device: torch.device):
+        """`timings` is emptied now and filled by `stop`."""
+        self.timings, self.device = timings, device
+        self.stages: list[str] = []
+        self.moments = [] if timings is None else [self._now()]
+
+    def mark(self, stage: str) -> None:
+        """What happened since the last mark was `stage`."""
+        if self.timings is not None:
+            self.stages.append(stage)
+            self.moments.append(self._now())
+
+    def stop(self) -> None:
+        """Fill `timings`."""
+        if self.timings is None:
+            return
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+        self.timings.clear()
+        for stage, begin, end in zip(self.stages, self.moments, self.moments[1:], strict=False):
+            spent = (begin.elapsed_time(end) if self.device.type == 'cuda'
+                     else 1000 * (end - begin))
+            self.timings[stage] = self.timings.get(stage, 0.0) + spent
+
+    def _now(self):
+        if self.device.type != 'cuda':
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event

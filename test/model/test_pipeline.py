@@ -222,7 +222,7 @@ def test_generate_refuses_what_does_not_fit_in_one_line(pipe, change, message):
     (dict(device='tpu'), "device: 'tpu'"),
     (dict(device='meta'), "device: 'meta' is not supported; use 'cpu' or 'cuda'"),
     (dict(dtype='int4'), "dtype: 'int4'; use 'auto' or one of float32"),
-    (dict(decoding='crumbs'), "decoding: 'crumbs'; use one of batch"),
+    (dict(decoding='crumbs'), "decoding: 'crumbs'; use one of auto"),
     (dict(quantize='int2'), "quantize: 'int2'"),
 ])
 def test_options_that_do_not_exist_are_refused(tiny, options, message):
