@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diception_ros.cli.judging import DTYPES, Frames
+from diception_ros.cli.judging import DTYPES
 from diception_ros.cli.live import NAMESPACE
+from diception_ros.ros import bags
 
 LABEL_IMAGES = ('mono16',)  # and mono8 of a topic called labels: a value is a name, not an amount
 
@@ -65,27 +66,45 @@ class Comparison:
 
 
 def compare_bags(path: Path, golden: Path) -> Comparison:
-    """Compare the node's outputs of two replays of one bag; they belong together by stamp."""
-    new, old = Frames(path), Frames(golden)
-    topics = sorted(topic for topic in {*new.types, *old.types} if topic.startswith(NAMESPACE))
-    return Comparison([_topic(topic, new, old) for topic in topics])
+    """Compare the node's outputs of two replays of one bag, by time and stamp."""
+    with bags.BagReader(path) as new, bags.BagReader(golden) as old:
+        topics = sorted(topic for topic in {*new.topics, *old.topics}
+                        if topic.startswith(NAMESPACE))
+        return Comparison([_topic(topic, new, old) for topic in topics])
 
 
-def _topic(topic: str, new: Frames, old: Frames) -> TopicDifference:
-    ours, theirs = set(new.stamps(topic)), set(old.stamps(topic))
-    result = TopicDifference(topic, len(theirs), missing=len(theirs - ours), new=len(ours - theirs))
-    differences = []
-    for stamp in sorted(ours | theirs):
-        if stamp not in ours or stamp not in theirs:
-            difference = 1.0
-        elif new.data(topic, stamp) == old.data(topic, stamp):
+def _messages(bag: bags.BagReader, topic: str) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """((time, stamp), bytes) of a topic, ascending; one at a time, whatever the bag's size."""
+    headed = topic in bag.topics and bags.has_header(bag.topics[topic].type)
+    for _, time, data in bag.messages([topic]):
+        yield (time, bags.stamp_of(data) if headed else 0), data
+
+
+def _topic(topic: str, new: bags.BagReader, old: bags.BagReader) -> TopicDifference:
+    result, differences = TopicDifference(topic), []
+    ours, theirs = _messages(new, topic), _messages(old, topic)
+    one, two = next(ours, None), next(theirs, None)
+    while one is not None or two is not None:
+        key = min(pair[0] for pair in (one, two) if pair is not None)
+        mine = one[1] if one is not None and one[0] == key else None
+        golden = two[1] if two is not None and two[0] == key else None
+        difference = 1.0
+        result.messages += golden is not None
+        if mine is None:
+            result.missing += 1
+        elif golden is None:
+            result.new += 1
+        elif mine == golden:
             difference = 0.0
         else:
             result.changed += 1
-            difference = distance(new.message(topic, stamp), old.message(topic, stamp), topic)
+            difference = distance(bags.decode(mine, new.topics[topic].type),
+                                  bags.decode(golden, old.topics[topic].type), topic)
         differences.append(difference)
         if difference > result.worst:
-            result.worst, result.worst_stamp = difference, stamp
+            result.worst, result.worst_stamp = difference, key[1]
+        one = next(ours, None) if mine is not None else one
+        two = next(theirs, None) if golden is not None else two
     result.mean = float(np.mean(differences)) if differences else 0.0
     return result
 

@@ -14,6 +14,9 @@ import typer
 from diception_ros.cli import Failure
 from diception_ros.cli.source import FROM_IMAGE, TASKS, Source, source_of
 
+# Where the demo itself clicks into the middle of the picture, in a bag without clicks.
+CLICKS = '/diception/clicked_pixel'
+
 
 @dataclass
 class Played:
@@ -112,6 +115,11 @@ def _play(
         **queues(outputs, 'publisher', depth=10),
     }
     played = Played(model, device)
+    nobody_clicks = 'clicked_pixel' not in source.side
+    with bags.BagReader(source.path) as bag:
+        _, _, first = next(bag.messages([source.image]))
+    width, height = bags.size_of(first, source.image_type)
+    middle = bags.encode(bags.make('geometry_msgs/msg/Point', x=width / 2, y=height / 2, z=0.0))
     with (
         node_process(out / 'node.log', parameters, source.remaps, model, device) as node,
         bags.BagReader(source.path) as bag,
@@ -124,12 +132,13 @@ def _play(
 
         with console.status(f'starting diception_node (model {model}, {device})'):
             offers = {topic: bag.topics[topic].type for topic in source.topics}
+            if nobody_clicks:
+                offers[CLICKS] = 'geometry_msgs/msg/Point'
             for topic, msgtype in introduce(graph, node, source.image, offers, outputs).items():
                 recorder.expect(topic, msgtype, latched=topic.endswith('label_info'))
-                graph.hear(topic, msgtype)
+                graph.hear(topic, msgtype, depth=10)
             # One frame ahead of the recording, until its answers show that everybody hears
             # everybody. Discovery has no other end that can be seen from here.
-            _, _, first = next(bag.messages([source.image]))
             ahead = bags.restamped(first, bags.stamp_of(first) - 10**9)
             always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE}
             for _ in range(6):
@@ -138,14 +147,20 @@ def _play(
                     break
             wait_until(quiet, node.check, 60)
 
+        def click(point: bytes) -> None:
+            where = bags.decode(point, 'geometry_msgs/msg/Point')
+            played.clicked.append((len(played.sent), (where.x, where.y)))
+
         def published(topic: str, stamp: int, data: bytes, moment: float) -> None:
             node.check()
             if topic == source.image:
                 played.sent[bags.stamp_of(data)] = moment
                 progress.advance(task)
+                if nobody_clicks and len(played.sent) == 3:
+                    graph.publish(CLICKS, middle)
+                    click(middle)
             elif topic == source.side.get('clicked_pixel'):
-                point = bags.decode(data, 'geometry_msgs/msg/Point')
-                played.clicked.append((len(played.sent), (point.x, point.y)))
+                click(data)
 
         with Progress(TextColumn('{task.description}'), BarColumn(),
                       TextColumn('{task.completed:.0f}/{task.total:.0f} frames'),

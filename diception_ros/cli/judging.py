@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,55 +32,76 @@ def picture(message) -> np.ndarray:
     return values.reshape(shape)
 
 
-class Frames:
-    """Messages of a bag by stamp and topic, kept as bytes and decoded when asked for."""
+@dataclass
+class Frame:
+    """What a bag has for one frame: its messages by topic, decoded when asked for."""
 
-    def __init__(self, path: Path, topics: set[str] | None = None) -> None:
-        self._messages: dict[tuple[str, int], bytes] = {}
-        with bags.BagReader(path) as bag:
-            self.types = {t.name: t.type for t in bag.topics.values()}
-            headed = {name for name, kind in self.types.items() if bags.has_header(kind)}
-            for topic, _, data in bag.messages(headed if topics is None else headed & topics):
-                self._messages[topic, bags.stamp_of(data)] = data
+    stamp: int
+    types: dict[str, str]
+    data: dict[str, bytes] = field(default_factory=dict)
 
-    def stamps(self, topic: str) -> list[int]:
-        """Stamps of a topic's messages, ascending."""
-        return sorted(stamp for name, stamp in self._messages if name == topic)
+    def __contains__(self, topic: str) -> bool:
+        return topic in self.data
 
-    def has(self, topic: str, stamp: int) -> bool:
-        """Whether there is a message of that topic for that frame."""
-        return (topic, stamp) in self._messages
-
-    def message(self, topic: str, stamp: int):
+    def message(self, topic: str):
         """The message, decoded."""
-        return bags.decode(self._messages[topic, stamp], self.types[topic])
+        return bags.decode(self.data[topic], self.types[topic])
 
-    def picture(self, topic: str, stamp: int) -> np.ndarray:
+    def picture(self, topic: str) -> np.ndarray:
         """The picture of an Image message."""
-        return picture(self.message(topic, stamp))
-
-    def data(self, topic: str, stamp: int) -> bytes:
-        """The message as it was recorded."""
-        return self._messages[topic, stamp]
+        return picture(self.message(topic))
 
 
-def truth_at(camera: Frames, stamp: int) -> Truth:
+def frames_of(path: Path, topics: Iterable[str] | None = None, window: int = 4) -> Iterator[Frame]:
+    """The frames of a bag, by stamp, ascending; the messages of one frame are near each other.
+
+    Only `window` frames are held at a time: a recording is larger than memory.
+    """
+    with bags.BagReader(path) as bag:
+        types = {topic.name: topic.type for topic in bag.topics.values()}
+        headed = {name for name, kind in types.items() if bags.has_header(kind)}
+        waiting: dict[int, Frame] = {}
+        done = -1
+        for topic, _, data in bag.messages(headed if topics is None else headed & set(topics)):
+            stamp = bags.stamp_of(data)
+            if stamp <= done:
+                continue
+            waiting.setdefault(stamp, Frame(stamp, types)).data[topic] = data
+            if len(waiting) > window:
+                done = min(waiting)
+                yield waiting.pop(done)
+        for stamp in sorted(waiting):
+            yield waiting[stamp]
+
+
+def together(first: Iterator[Frame], second: Iterator[Frame]) -> Iterator[tuple[Frame, Frame]]:
+    """Pairs of frames of one stamp; what only one side has is left out."""
+    one, two = next(first, None), next(second, None)
+    while one is not None and two is not None:
+        if one.stamp == two.stamp:
+            yield one, two
+        stamp = min(one.stamp, two.stamp)
+        one = next(first, None) if one.stamp == stamp else one
+        two = next(second, None) if two.stamp == stamp else two
+
+
+def truth_of(camera: Frame) -> Truth:
     """The truth that a made-up camera's bag holds for a frame."""
-    labels = camera.picture('/truth/entities/labels', stamp).astype(np.int32)
+    labels = camera.picture('/truth/entities/labels').astype(np.int32)
     people = []
-    for person in camera.message('/truth/poses', stamp).people:
+    for person in camera.message('/truth/poses').people:
         keypoints = [(k.x, k.y, 2 if k.visible else 1 if k.score else 0) for k in person.keypoints]
         places = [(k.position.x, k.position.y, k.position.z) for k in person.keypoints]
         people.append(Person(person.label, np.nan_to_num(np.float32(keypoints)),
                              np.float32(places)))
     return Truth(
-        rgb=camera.picture('/camera/image_raw', stamp),
-        depth=camera.picture('/truth/depth', stamp),
-        normals=camera.picture('/truth/normals', stamp),
+        rgb=camera.picture('/camera/image_raw'),
+        depth=camera.picture('/truth/depth'),
+        normals=camera.picture('/truth/normals'),
         instances=labels,
-        categories={e.label: e.category for e in camera.message('/truth/entities', stamp).entities},
+        categories={e.label: e.category for e in camera.message('/truth/entities').entities},
         people=people,
-        intrinsics=camera.message('/camera/camera_info', stamp).k.reshape(3, 3),
+        intrinsics=camera.message('/camera/camera_info').k.reshape(3, 3),
         camera_pose=np.eye(4),
     )
 
@@ -93,7 +114,7 @@ class Judgement:
     """How an output is compared with the truth, and how its figures are told."""
 
     topic: str
-    score: Callable[[Frames, int, Truth], dict[str, float]]
+    score: Callable[[Frame, Truth], dict[str, float]]
     tell: Callable[[dict[str, float]], str]
 
 
@@ -101,13 +122,13 @@ def _result(topic: str) -> str:
     return f'{NAMESPACE}/{topic}'
 
 
-def _depth(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
-    return task_named('depth').score(answers.picture(_result('depth/relative'), stamp), truth)
+def _depth(answers: Frame, truth: Truth) -> dict[str, float]:
+    return task_named('depth').score(answers.picture(_result('depth/relative')), truth)
 
 
-def _metric_depth(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
+def _metric_depth(answers: Frame, truth: Truth) -> dict[str, float]:
     """No fit here: metres are metres. What the node does not know (NaN) does not count."""
-    metres = answers.picture(_result('depth/image_raw'), stamp)
+    metres = answers.picture(_result('depth/image_raw'))
     known = np.isfinite(metres) & (metres > 0) & np.isfinite(truth.depth)
     if not known.any():
         return {}
@@ -117,34 +138,34 @@ def _metric_depth(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]
             'delta1': float((ratio < 1.25).mean())}
 
 
-def _normals(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
-    return task_named('normals').score(answers.picture(_result('normals/image_raw'), stamp), truth)
+def _normals(answers: Frame, truth: Truth) -> dict[str, float]:
+    return task_named('normals').score(answers.picture(_result('normals/image_raw')), truth)
 
 
-def _entities(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
-    labels = answers.picture(_result('entities/labels'), stamp).astype(np.int32)
+def _entities(answers: Frame, truth: Truth) -> dict[str, float]:
+    labels = answers.picture(_result('entities/labels')).astype(np.int32)
     return task_named('entities').score(EntityMap(labels, []), truth)
 
 
-def _semantic(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
-    labels = answers.picture(_result('semantic/labels'), stamp)  # 1 = person: the one asked for
+def _semantic(answers: Frame, truth: Truth) -> dict[str, float]:
+    labels = answers.picture(_result('semantic/labels'))  # 1 = person: the one asked for
     return task_named('semantic:person').score(labels == 1, truth)
 
 
-def _poses(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
+def _poses(answers: Frame, truth: Truth) -> dict[str, float]:
     people = [
         PersonPose(np.float32([(k.x, k.y, k.score) for k in person.keypoints]))
-        for person in answers.message(_result('poses'), stamp).people
+        for person in answers.message(_result('poses')).people
     ]
     return task_named('pose').score(people, truth)
 
 
 def _segmentation(clicked: Callable[[int], int | None]):
-    def score(answers: Frames, stamp: int, truth: Truth) -> dict[str, float]:
-        label = clicked(stamp)
+    def score(answers: Frame, truth: Truth) -> dict[str, float]:
+        label = clicked(answers.stamp)
         if label is None or not (truth.instances == label).any():
             return {}
-        soft = answers.picture(_result('segmentation/mask'), stamp) / np.float32(255)
+        soft = answers.picture(_result('segmentation/mask')) / np.float32(255)
         return task_named('segmentation').score(soft, truth, label=label)
 
     return score

@@ -12,16 +12,19 @@ import cv2
 import numpy as np
 
 from diception_ros.cli.judging import (
-    Frames,
+    Frame,
     TopicReport,
+    frames_of,
     judgements,
     latencies_ms,
     mean_of,
     report_topics,
-    truth_at,
+    together,
+    truth_of,
 )
 from diception_ros.cli.live import NAMESPACE
 from diception_ros.cli.source import Source
+from diception_ros.ros import bags
 from diception_ros.ros.outputs import colors as drawing
 from diception_ros.tasks.pose import draw_skeletons
 from diception_ros.tasks.truth import Truth
@@ -85,55 +88,59 @@ def write_page(source: Source, played, out: Path) -> Report:
     `source` is the bag that was played, `played` what happened (see cli/demo.py); the answers are
     in `out`/outputs.
     """
-    answers = Frames(out / 'outputs')
     stamps = sorted(played.sent)
-    seen = Frames(source.path, None if source.truth else {source.image})
-    answered = [s for s in stamps if answers.has(f'{NAMESPACE}/overlay', s)]
-    clicked = _clicks(source, played, seen if source.truth else None)
+    overlay = f'{NAMESPACE}/overlay'
+    answered = sorted({a.stamp for a in played.arrivals if a.topic == overlay} & set(stamps))
+    clicked = _clicks(source, played)
+    shown = _spread([s for s in answered if clicked(s) is not None] or answered, SHEET_FRAMES)
 
-    accuracy = {}
-    if source.truth:
-        figures: dict[str, list[dict[str, float]]] = {}
-        comparisons = judgements(clicked)
-        for stamp in answered:
-            truth = truth_at(seen, stamp)
-            for one in comparisons:
-                if answers.has(f'{NAMESPACE}/{one.topic}', stamp):
-                    figures.setdefault(one.topic, []).append(one.score(answers, stamp, truth))
-        for one in comparisons:
-            if mean := mean_of(figures.get(one.topic, [])):
-                accuracy[one.topic] = one.tell(mean)
-
-    report = Report(len(stamps), list(report_topics(source, played, accuracy)))
+    comparisons = judgements(clicked) if source.truth else []
+    wanted = {f'{NAMESPACE}/{name}' for name in (
+        'overlay', *(panel.topic for panel in PANELS), *(one.topic for one in comparisons))}
     folder = out / 'pictures'
     folder.mkdir(exist_ok=True)
-    shown = _spread([s for s in answered if clicked(s) is not None] or answered, SHEET_FRAMES)
-    sheet = []
-    for stamp in shown:
-        truth = truth_at(seen, stamp) if source.truth else None
-        sheet.append(_write_pictures(folder, source, seen, answers, stamp, truth, clicked(stamp)))
-    if shown:
-        cv2.imwrite(str(out / 'demo.jpg'), _poster(folder, sheet[0], source.truth),
-                    [cv2.IMWRITE_JPEG_QUALITY, 88])
-    page = _html(source, played, report, sheet, shown, stamps, answers)
+    figures: dict[str, list[dict[str, float]]] = {}
+    sheet: dict[int, dict[str, str]] = {}
+    seen_topics = None if source.truth else {source.image}
+    for answers, seen in together(frames_of(out / 'outputs', wanted),
+                                  frames_of(source.path, seen_topics)):
+        if answers.stamp not in answered:
+            continue
+        truth = truth_of(seen) if source.truth else None
+        for one in comparisons:
+            if f'{NAMESPACE}/{one.topic}' in answers:
+                figures.setdefault(one.topic, []).append(one.score(answers, truth))
+        if answers.stamp in shown:
+            sheet[answers.stamp] = _write_pictures(
+                folder, source, seen, answers, truth, clicked(answers.stamp))
+
+    accuracy = {one.topic: one.tell(mean) for one in comparisons
+                if (mean := mean_of(figures.get(one.topic, [])))}
+    report = Report(len(stamps), list(report_topics(source, played, accuracy)))
+    if sheet:
+        poster = _poster(folder, sheet[min(sheet)], source.truth)
+        cv2.imwrite(str(out / 'demo.jpg'), poster, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    page = _html(source, played, report, sheet, stamps, _own_words(out / 'outputs'))
     (out / 'index.html').write_text(page)
     return report
 
 
-def _clicks(source: Source, played, seen: Frames | None):
+def _clicks(source: Source, played):
     """A function: stamp -> the instance that had been clicked when that frame was sent, or None.
 
     Without a truth any click counts as one of 'something', 0.
     """
-    stamps = sorted(played.sent)
     if not played.clicked:
         return lambda stamp: None
-    first = stamps[min(played.clicked[0][0], len(stamps) - 1)]
-    if seen is None:
-        return lambda stamp: 0 if stamp >= first else None
-    labels = seen.picture('/truth/entities/labels', first)
-    x, y = played.clicked[0][1]
-    label = int(labels[int(y), int(x)])
+    stamps = sorted(played.sent)
+    before, (x, y) = played.clicked[0]
+    first = stamps[min(before, len(stamps) - 1)]
+    label = 0
+    if source.truth:
+        for frame in frames_of(source.path, {'/truth/entities/labels'}):
+            if frame.stamp == first:
+                label = int(frame.picture('/truth/entities/labels')[int(y), int(x)])
+                break
     return lambda stamp: label if stamp >= first else None
 
 
@@ -165,9 +172,9 @@ def _true_pictures(truth: Truth, clicked: int | None) -> dict[str, np.ndarray]:
     }
 
 
-def _camera_picture(source: Source, seen: Frames, stamp: int) -> np.ndarray:
+def _camera_picture(source: Source, seen: Frame) -> np.ndarray:
     """The camera's picture, uint8 RGB, whatever its encoding."""
-    message = seen.message(source.image, stamp)
+    message = seen.message(source.image)
     if source.compressed:
         return cv2.imdecode(message.data, cv2.IMREAD_COLOR)[..., ::-1]
     if message.encoding == 'rgb8' and message.step == 3 * message.width:
@@ -191,18 +198,18 @@ def _save(folder: Path, name: str, rgb: np.ndarray) -> str:
 
 
 def _write_pictures(
-    folder: Path, source: Source, seen: Frames, answers: Frames, stamp: int, truth: Truth | None,
+    folder: Path, source: Source, seen: Frame, answers: Frame, truth: Truth | None,
     clicked: int | None,
 ) -> dict[str, str]:
     """Files of one frame: 'camera', 'overlay', '<panel>' and '<panel> truth' -> its name."""
-    shown = {'camera': _camera_picture(source, seen, stamp)}
+    shown = {'camera': _camera_picture(source, seen)}
     for key, topic in (('overlay', 'overlay'), *((p.key, p.topic) for p in PANELS)):
-        if answers.has(f'{NAMESPACE}/{topic}', stamp):
-            shown[key] = answers.picture(f'{NAMESPACE}/{topic}', stamp)
+        if f'{NAMESPACE}/{topic}' in answers:
+            shown[key] = answers.picture(f'{NAMESPACE}/{topic}')
     if truth is not None:
         for key, rgb in _true_pictures(truth, clicked).items():
             shown[f'{key} truth'] = rgb
-    return {key: _save(folder, f'{stamp}_{key.replace(" ", "_")}.jpg', rgb)
+    return {key: _save(folder, f'{seen.stamp}_{key.replace(" ", "_")}.jpg', rgb)
             for key, rgb in shown.items()}
 
 
@@ -273,8 +280,8 @@ svg text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #667085; }
 """
 
 
-def _html(source: Source, played, report: Report, sheet, shown, stamps, answers: Frames) -> str:
-    first = sheet[0] if sheet else {}
+def _html(source: Source, played, report: Report, sheet, stamps, own_words: str) -> str:
+    first = sheet[min(sheet)] if sheet else {}
     heard = {arrival.topic for arrival in played.arrivals}
     whole = max((line.answered for line in report.topics), default=0)
     rate = (len(stamps) - 1) / max(1e-9, (stamps[-1] - stamps[0]) / 1e9) if len(stamps) > 1 else 0
@@ -297,9 +304,9 @@ def _html(source: Source, played, report: Report, sheet, shown, stamps, answers:
             _figure(first.get('overlay'), 'what the node makes of it: <code>overlay</code>'),
             '</div>', _cards(first, report, source.truth),
         ]
-        parts += ['<h2>More frames of the same run</h2>', _contact_sheet(sheet, shown, stamps)]
+        parts += ['<h2>More frames of the same run</h2>', _contact_sheet(sheet, stamps)]
     parts += ['<h2>Latency</h2>', _latency_plot(played, stamps), '<h2>Every output</h2>',
-              _topic_table(report, source), _own_words(answers),
+              _topic_table(report, source), own_words,
               '<h2>What lies here</h2>', _files(source), '</body></html>']
     return '\n'.join(part for part in parts if part)
 
@@ -328,11 +335,12 @@ def _cards(names: dict[str, str], report: Report, with_truth: bool) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _contact_sheet(sheet: list[dict[str, str]], shown: list[int], stamps: list[int]) -> str:
+def _contact_sheet(sheet: dict[int, dict[str, str]], stamps: list[int]) -> str:
     columns = [('camera', 'camera'), *((p.key, p.title.lower()) for p in PANELS)]
-    columns = [(key, title) for key, title in columns if any(key in names for names in sheet)]
+    drawn = set().union(*sheet.values())
+    columns = [(key, title) for key, title in columns if key in drawn]
     cells = ['<span></span>'] + [f'<span>{title}</span>' for _, title in columns]
-    for names, stamp in zip(sheet, shown, strict=True):
+    for stamp, names in sorted(sheet.items()):
         moment = (stamp - stamps[0]) / 1e9
         rows = [('the node', '')]
         if any(key.endswith(' truth') for key in names):
@@ -416,13 +424,14 @@ def _topic_table(report: Report, source: Source) -> str:
     return f'<table>{head}{"".join(rows)}</table>'
 
 
-def _own_words(answers: Frames) -> str:
+def _own_words(outputs: Path) -> str:
     """The node's last diagnostics."""
-    stamps = answers.stamps('/diagnostics')
-    if not stamps:
+    with bags.BagReader(outputs) as bag:
+        reports = [data for _, _, data in bag.messages(['/diagnostics'])]
+    if not reports:
         return ''
     rows = []
-    for status in answers.message('/diagnostics', stamps[-1]).status:
+    for status in bags.decode(reports[-1], 'diagnostic_msgs/msg/DiagnosticArray').status:
         rows.append(f'<tr><td>{html.escape(status.name)}</td><td>{html.escape(status.message)}</td></tr>')
         rows += [f'<tr><td class="soft">&nbsp;&nbsp;{html.escape(pair.key)}</td>'
                  f'<td>{html.escape(pair.value)}</td></tr>' for pair in status.values]

@@ -13,6 +13,8 @@ from pathlib import Path
 from diception_ros.cli.live import Graph
 from diception_ros.ros import bags
 
+ROOM = 2**30  # bytes that may wait for the disk; then the node's publishers wait, or drop
+
 
 def frame_counts(data: bytes) -> dict[str, int]:
     """The counters 'frames ...' of the node's /diagnostics: received, answered, dropped, ..."""
@@ -57,6 +59,8 @@ class Recorder:
         self._latched: set[str] = set()
         self._path = path
         self._waiting: queue.SimpleQueue = queue.SimpleQueue()
+        self._held = 0  # bytes that wait to be written
+        self._room = threading.Condition()
         self._failed: Exception | None = None
         self._thread = threading.Thread(target=self._write, name='record', daemon=True)
 
@@ -92,6 +96,9 @@ class Recorder:
         if self._headed[topic]:
             self.arrivals.append(Arrival(topic, bags.stamp_of(data), moment))
             self.last = moment
+        with self._room:
+            self._room.wait_for(lambda: self._held < ROOM or self._failed)
+            self._held += len(data)
         self._waiting.put((topic, moment, data))
 
     def _write(self) -> None:
@@ -108,9 +115,14 @@ class Recorder:
                             bag.add(topic, self._types[topic], topic in self._latched)
                         time_of = offset + max(0, round((moment - begin) * 1e9))
                         bag.write(topic, time_of, data)
+                        with self._room:
+                            self._held -= len(data)
+                            self._room.notify()
                     early.clear()
         except Exception as error:  # handed to the thread that waits for us
-            self._failed = error
+            with self._room:
+                self._failed = error
+                self._room.notify()
 
 
 def play(

@@ -256,7 +256,7 @@ def _through(
                 headed = bags.has_header(types[topic]) and not topic.endswith(ONCE)
                 moment = frames[bags.stamp_of(data)] if headed else min(frames.values())
                 name = f'{NAMESPACE}/{prefix}{topic.removeprefix(NAMESPACE + "/")}'
-                writer.write(name, moment, data, types[topic])
+                writer.write(name, moment, bags.canonical(data, types[topic]), types[topic])
                 came[topic] += 1
 
         turn.begin()

@@ -33,10 +33,15 @@ class Source:
 
     path: Path
     image: str
-    compressed: bool
+    image_type: str
     frames: int
     side: dict[str, str] = field(default_factory=dict)  # the node's name -> the bag's
     truth: bool = False  # whether /truth/... is in it
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the pictures are sensor_msgs/CompressedImage."""
+        return self.image_type.endswith('CompressedImage')
 
     @property
     def topics(self) -> list[str]:
@@ -77,6 +82,5 @@ def source_of(path: Path, image_topic: str | None, **side: str | None) -> Source
                     f'{path}: --{name.replace("_", "-")} {given} is no {kind} of this bag '
                     f'(it has {", ".join(there) or "none"})'
                 )
-        compressed = image.type.endswith('CompressedImage')
         truth = '/truth/depth' in bag.topics
-        return Source(path, image.name, compressed, image.count, found, truth)
+        return Source(path, image.name, image.type, image.count, found, truth)

@@ -75,6 +75,14 @@ def encode(message) -> bytes:
     return bytes(types().serialize_cdr(message, message.__msgtype__))
 
 
+def canonical(data: bytes, msgtype: str) -> bytes:
+    """The same message with nothing but zeros between its fields.
+
+    Other serialisers leave there what was in memory before, so that equal messages differ.
+    """
+    return encode(decode(data, msgtype))
+
+
 def make(msgtype: str, **fields):
     """A message of a type by its name: `make('geometry_msgs/msg/Point', x=1., y=2., z=0.)`."""
     return types().types[msgtype](**fields)

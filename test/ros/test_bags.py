@@ -114,6 +114,22 @@ def test_the_thing_to_click_is_the_one_that_stays_largest_in_view():
     assert bags.thing_to_click([empty]) is None
 
 
+def test_equal_messages_are_equal_bytes_whatever_was_left_between_their_fields():
+    head = bags.header(5, 'cam')  # 4 bytes with its end: then the height, aligned; then 'rgb8'
+    clean = bags.encode(bags.image(head, np.zeros((1, 1, 3), np.uint8), 'rgb8'))
+    end = clean.index(b'rgb8\0') + 5
+    dirty = clean[:end + 1] + b'\xaa\xbb' + clean[end + 3:]
+    assert dirty != clean and bags.canonical(dirty, 'sensor_msgs/msg/Image') == clean
+
+
+def test_a_restamped_message_differs_in_its_stamp_only():
+    point = bags.encode(bags.make('geometry_msgs/msg/PointStamped', header=bags.header(5, 'map'),
+                                  point=bags.make('geometry_msgs/msg/Point', x=1.0, y=2.0, z=3.0)))
+    moved = bags.restamped(point, 7 * 10**9 + 8)
+    assert bags.stamp_of(moved) == 7 * 10**9 + 8
+    assert bags.restamped(moved, 5) == point
+
+
 def test_a_missing_bag_is_said_in_one_line(tmp_path):
     with pytest.raises(bags.BagError, match='no such bag'):
         bags.BagReader(tmp_path / 'nothing')
