@@ -256,7 +256,7 @@ def _shadow(scene, lamp, size, relative, position, normal, facing):
         return lit
     left, top = np.maximum(bounds[:, :2].min(axis=0), -2).astype(np.float32)
     right, bottom = np.minimum(bounds[:, 2:].max(axis=0), 2).astype(np.float32)
-    side = int(np.clip(.8 * max(size), 96, 512))
+    side = int(np.clip(.65 * max(size), 80, 512))
     step_x, step_y = (right - left) / side, (bottom - top) / side
     x = (left + (np.arange(side) + .5) * step_x).astype(np.float32)
     y = (top + (np.arange(side) + .5) * step_y).astype(np.float32)

@@ -51,13 +51,18 @@ def stack(groups):
 def _solids(kind, centre, turn, scale, shape, instance, paint, casts=True):
     count = len(centre)
     return Solids(np.full(count, kind), np.asarray(centre, float), turn, scale, shape,
-                  np.broadcast_to(np.asarray(instance, int), count).copy(),
-                  np.broadcast_to(np.asarray(paint, int), count).copy(), np.full(count, casts))
+                  _rows(instance, count, int), _rows(paint, count, int), np.full(count, casts))
+
+
+def _rows(value, shape, kind=float):
+    """A new array of a shape, filled with what may be one value for all of it."""
+    rows = np.empty(shape, kind)
+    rows[...] = value
+    return rows
 
 
 def upright(yaw):
     """Rotations (N, 3, 3) about the world's z axis, radians (N,); rows are the local axes."""
-    yaw = np.atleast_1d(np.asarray(yaw, float))
     turn = np.zeros((len(yaw), 3, 3))
     turn[:, 0, 0] = turn[:, 1, 1] = np.cos(yaw)
     turn[:, 0, 1] = np.sin(yaw)
@@ -69,10 +74,10 @@ def upright(yaw):
 def boxes(centre, half, yaw, instance, paint, casts=True):
     """Boxes (N,) with half sizes (N, 3) turned by yaw (N,) radians."""
     centre = np.atleast_2d(np.asarray(centre, float))
-    half = np.broadcast_to(np.asarray(half, float), centre.shape)
-    turn = upright(np.broadcast_to(yaw, len(centre)))
+    half = _rows(half, centre.shape)
+    turn = upright(_rows(yaw, len(centre)))
     shape = np.zeros((len(centre), 3))
-    return _solids(BOX, centre, turn, half.copy(), shape, instance, paint, casts)
+    return _solids(BOX, centre, turn, half, shape, instance, paint, casts)
 
 
 def cylinders(centre, axis, radius, half_length, instance, paint):

@@ -21,7 +21,7 @@ def inside(solids, points):
     length, ra, rb = solids.shape[0]
     # a round cone is the union of balls between its ends
     within = np.zeros(len(points), bool)
-    for t in np.linspace(0, 1, 40):
+    for t in np.linspace(0, 1, 30):
         within |= ((local - [0, 0, t * length]) ** 2).sum(axis=1) <= (ra + (rb - ra) * t) ** 2
     return within
 
@@ -49,7 +49,7 @@ def test_depth_agrees_with_marching_along_the_rays(solids):
     surface = np.full((24, 32), -1, np.int32)
     placed = Placed(solids, CAMERA.pose)
     cast(placed, x, y, depth, surface)
-    steps = np.arange(.8, 5, .01)
+    steps = np.arange(.8, 5, .02)
     rays = np.stack([np.tile(x, 24), np.repeat(y, 32), np.ones(32 * 24)], axis=1).astype(float)
     expected = np.full(len(rays), np.inf)
     for z in steps[::-1]:        # from behind, so that the nearest stays
@@ -63,7 +63,7 @@ def test_depth_agrees_with_marching_along_the_rays(solids):
     assert (np.isfinite(found) & ~seen).sum() < .2 * seen.sum() + 8
     both = seen & np.isfinite(found)
     behind = expected[both] - found[both]
-    assert behind.min() > -2e-4 and np.quantile(behind, .9) < .0105
+    assert behind.min() > -2e-4 and np.quantile(behind, .9) < .0205
     assert ((surface >= 0).ravel() == np.isfinite(found)).all()
 
     # the normal is the direction in which the solid ends
