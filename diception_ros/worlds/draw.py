@@ -95,8 +95,8 @@ class Draw:
 
     def viewpoint(self):
         dice = self.dice
-        height = max(self.between((.35, 1.2), (.2, 1.75)), self.between((.3, 1.2), (.2, 1.3)))
-        pitch = self.between((6, 10), (-6, 14)) + dice.random() ** 1.5 * height / 1.2 * 10
+        height = max(self.between((.35, 1.2), (.2, 1.75)), self.between((.35, 1.2), (.2, 1.3)))
+        pitch = self.between((-1, 7), (-6, 14)) + dice.random() ** 2.5 * height / 1.2 * 11
         yaw = dice.uniform(0, 360)
         if self.kind == 'corridor':
             yaw = dice.randrange(4) * 90 + dice.gauss(0, 12)
@@ -488,7 +488,8 @@ class Draw:
 
     def person(self):
         dice, level = self.dice, self.level
-        spot = self.spot(.42, 2.0 - .6 * level * dice.random(), 3.5 + 3.5 * level * dice.random())
+        near = dice.uniform(2.0, 3.2) - .6 * level * dice.random()
+        spot = self.spot(.42, near, 3.5 + 3.5 * level * dice.random())
         if not spot:
             return
         body = mannequin.random_body(dice, .1 + .3 * level)
