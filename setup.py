@@ -28,12 +28,10 @@ NAME = 'diception_ros'
 REQUIREMENTS = [
     'accelerate>=1.0',
     'diffusers>=0.32',
+    'huggingface_hub>=0.26',
     'matplotlib>=3.7',
     'numpy>=1.24',
     'opencv-python-headless>=4.8',
-    'peft>=0.13',
-    'pillow>=10.0',
-    'psutil>=5.9',
     'pyyaml>=6.0',
     'rich>=13.0',
     'rosbags>=0.10',
@@ -44,8 +42,8 @@ REQUIREMENTS = [
     'typer>=0.12',
 ]
 EXTRAS = {
-    'ray': ['ray[data]>=2.30'],
-    'test': ['colcon-output', 'colcon-ros', 'hypothesis', 'pytest>=8', 'ruff', 'setuptools<80'],
+    'test': ['colcon-bash', 'colcon-output', 'colcon-ros', 'hypothesis', 'pytest>=8', 'ruff',
+             'setuptools<80'],
 }
 BUILD_REQUIREMENTS = ['catkin_pkg', 'cmake<4', 'ninja', 'numpy', 'setuptools']
 
