@@ -528,7 +528,7 @@ class Draw:
                                  max(3.0, distance * math.sin(elevation))])
             tint = .16 + .2 * self.level
             warm = dice.uniform(-tint, tint)
-            power = dice.uniform(.5, 1.2) * (.6 if number else 1)
+            power = dice.uniform(.5, 1.4) * (.6 if number else 1)
             if outdoor:
                 power = 0 if dice.random() < .3 else dice.uniform(.8, 2.5)      # 0: overcast
             soft = 0 if self.chance(.06, .15) else dice.uniform(.01, .12 + .1 * self.level)
@@ -536,7 +536,7 @@ class Draw:
                 colour = power * (1 + warm), power, power * (1 - warm)
                 lights.append(Light(position, colour, soft))
         cool = dice.uniform(-.1, .1)
-        ambient = dice.uniform(.6, 1.3) if outdoor else self.between((.35, .8), (.2, 1.0))
+        ambient = dice.uniform(.6, 1.3) if outdoor else self.between((.3, .8), (.15, 1.0))
         return lights, (ambient * (1 - cool), ambient, ambient * (1 + cool))
 
     def weather(self):

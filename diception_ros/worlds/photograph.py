@@ -39,13 +39,13 @@ def random_photo(dice, level):
         angle, length = dice.uniform(0, 6.3), dice.uniform(.5, 4.5)
         motion = (length * math.cos(angle), length * math.sin(angle) * .5)
     warm = dice.gauss(0, .05 + .05 * level)
-    key = dice.uniform(.4 - .08 * level, .6 + .08 * level)
+    key = dice.uniform(.42 - .1 * level, .64 + .06 * level)
     if chance(0, .08):      # far too dark, or too bright
         key *= dice.choice((.5, .6, 1.35))
     return Photo(
         key=key, gamma=dice.uniform(2.0, 2.4), balance=(1 + warm, 1.0, 1 - warm),
-        saturation=0.0 if chance(0, .04) else dice.uniform(.8 - .3 * level, 1.2 + .2 * level),
-        contrast=dice.uniform(.92 - .12 * level, 1.1 + .15 * level),
+        saturation=0.0 if chance(0, .04) else dice.uniform(.8 - .3 * level, 1.3 + .2 * level),
+        contrast=dice.uniform(.92 - .12 * level, 1.2 + .15 * level),
         blur=dice.uniform(.25, .55 + .6 * level * dice.random() ** 2), motion=motion,
         vignette=dice.random() * (.1 + .3 * level), shift=dice.random() if chance(0, .25) else 0.0,
         noise=.001 + dice.random() * .008 + dice.random() ** 3 * .04 * level,
