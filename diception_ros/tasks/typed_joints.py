@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from diception_ros.tasks.regions import noise_level
 from diception_ros.tasks.skeleton import JOINT_HUES, LIMB_LENGTHS, LIMBS, REACHES
 
 _DARK = 0.10        # brightness below which a pixel says nothing
+_MOST = 400         # blobs
 # Which joint has the hue k / 17.
 _JOINT_OF_STEP = np.argsort(JOINT_HUES).astype(np.uint8)
 
@@ -61,7 +63,12 @@ def candidates(picture):
 
 def people(picture):
     """Keypoints float32 (K, 17, 3) of the K people of a picture: x, y, score; NaN, NaN, 0 if missing."""
+    sigma = noise_level(np.rint(255 * picture).astype(np.uint8))
+    if sigma > 1:
+        picture = cv2.GaussianBlur(cv2.medianBlur(picture, 5), (0, 0), 0.8)
     found = candidates(picture)
+    # More than this is noise; the heaviest are looked at.
+    found = found[np.argsort(-found[:, 4], kind='stable')[:_MOST]]
     if len(found) == 0:
         return np.zeros((0, 17, 3), np.float32)
     # Where the edges of discs mix, specks of a third hue appear: they count only where a joint is
@@ -71,13 +78,10 @@ def people(picture):
     strong = found[:, 4] >= 0.25 * np.where(near, found[None, :, 4], 0).max(axis=1)
     weak, found = found[~strong], found[strong]
     groups = _grouped(found, picture)
-    result = np.full((len(groups), 17, 3), np.nan, np.float32)
-    result[..., 2] = 0
-    for person, members in zip(result, groups, strict=True):
-        for member in members:
-            person[int(found[member, 0])] = found[member, 1:4]
+    result = [_person(found, members) for members in groups]
+    for person in result:
         _complete(person, weak)
-    return result
+    return np.array(result, np.float32).reshape(-1, 17, 3)
 
 
 def _complete(person, weak):
@@ -105,6 +109,7 @@ def _grouped(found, picture):
     kinds = [{int(joint)} for joint in found[:, 0]]
     size = [0.0] * len(found)
     edges = []
+    share = np.clip(found[:, 4] / np.median(found[:, 4]), 0.1, 1) if len(found) else None
     painted = cv2.dilate((brightest(picture) > _DARK).astype(np.uint8), np.ones((3, 3), np.uint8))
     for (a, b), length in zip(LIMBS, LIMB_LENGTHS, strict=True):
         first, second = np.flatnonzero(found[:, 0] == a), np.flatnonzero(found[:, 0] == b)
@@ -114,11 +119,13 @@ def _grouped(found, picture):
         height = np.linalg.norm(starts - ends, axis=2) / length
         bare = 1 - _coverage(starts, ends, painted)
         # The implied height of the person, longer where the way between is not a limb.
-        cost = (height + 10) * (1 + 3 * bare)
+        # Light blobs are likelier to be no joint.
+        light = np.minimum(share[first][:, None], share[second][None])
+        cost = (height + 10) * (1 + 3 * bare) / light
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if bare[i, j] < 0.5:
                 edges.append((cost[i, j], height[i, j], int(first[i]), int(second[j])))
-    for cost, height, i, j in sorted(edges):
+    for _, height, i, j in sorted(edges):
         a, b = owner[i], owner[j]
         if a == b or kinds[a] & kinds[b]:
             continue
@@ -144,22 +151,31 @@ def _coverage(starts, ends, painted):
 
 
 def _gathered(groups, found):
-    """Joins fragments to the person that lacks their joints and is nearest; drops lonely weak specks."""
-    groups = sorted(groups, key=lambda group: -found[group, 4].sum())
+    """Joins fragments that one person can be made of; drops lonely weak specks."""
     kept = []
-    for group in groups:
-        kinds, spots = set(found[group, 0]), found[group, 1:3]
-        best, where = np.inf, None
+    for group in sorted(groups, key=lambda group: -found[group, 4].sum()):
+        best, where = 1.1, None
         for other in kept:
-            theirs = found[other, 1:3]
-            if len(other) < 2 or kinds & set(found[other, 0]):
+            if set(found[group, 0]) & set(found[other, 0]):
                 continue
-            extent = max(np.ptp(theirs, axis=0).max(), 1)
-            gap = np.linalg.norm(theirs[:, None] - spots[None], axis=2).min() / extent
-            if gap < best:
-                best, where = gap, other
-        if where is not None and best < 0.35:
+            height = max(_height(_person(found, group)), _height(_person(found, other)))
+            if height == 0:
+                continue
+            reach = REACHES[found[group, 0].astype(int)][:, found[other, 0].astype(int)]
+            apart = np.linalg.norm(found[group, None, 1:3] - found[None, other, 1:3], axis=2)
+            stretch = (apart / (height * reach)).max()
+            if stretch < best:
+                best, where = stretch, other
+        if where is not None:
             where += group
         elif len(group) > 2 or found[group, 3].max() > 0.4:
             kept.append(list(group))
     return kept
+
+
+def _person(found, members):
+    person = np.full((17, 3), np.nan, np.float32)
+    person[:, 2] = 0
+    for member in members:
+        person[int(found[member, 0])] = found[member, 1:4]
+    return person
