@@ -9,6 +9,7 @@ from diception_ros.worlds import photograph, textures
 from diception_ros.worlds.antialias import smooth_creases, smooth_edges
 from diception_ros.worlds.raycast import Placed, cast, surface_normals
 from diception_ros.worlds.scene import CEILING, FLOOR, OPEN, SKY, WALL
+from diception_ros.worlds.solids import ROUND_CONE
 
 FACES = 6           # surfaces 0..5 are the room's, solids follow; -1 is the sky
 _FACE_INSTANCE = np.array([WALL, WALL, WALL, WALL, FLOOR, CEILING], np.int32)
@@ -100,6 +101,7 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
         corner = 1 - np.float32(.35) * np.exp(np.minimum(gap * -5, 0))
         corner[rows >> 1 == axis] = 1      # the room's own two faces across the axis
         open_ *= corner
+    _touch(scene, rows, relative, position, open_)
     above = (world_normal[2] * np.float32(.5) + np.float32(.5)) * open_
     below = open_ - above
     floor = scene.paints[scene.faces[4], :3]
@@ -143,6 +145,29 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
         for i in range(3):
             colour[i] += (np.float32(scene.sky[1][i]) - colour[i]) * veil
     return colour
+
+
+def _touch(scene, rows, relative, position, open_):
+    """Darkens `open_` (P,) where the floor is next to what stands on it, so that nothing floats."""
+    solids = scene.solids
+    half = np.sqrt(((solids.turn * solids.scale[:, :, None]) ** 2).sum(axis=1))
+    cones = solids.kind == ROUND_CONE
+    half[cones] *= solids.shape[cones, 1:2]
+    near = solids.casts & (solids.centre[:, 2] - half[:, 2] < .12)
+    floor = np.flatnonzero(rows == 4)
+    if len(floor) == 0:
+        return
+    x, y = (relative[i][floor] + np.float32(position[i]) for i in (0, 1))
+    light = np.ones_like(x)
+    for (cx, cy, _), (ex, ey, _) in zip(solids.centre[near][:24], half[near][:24]):
+        dx = (x - np.float32(cx)) * np.float32(1 / (1.15 * ex + .06))
+        dy = (y - np.float32(cy)) * np.float32(1 / (1.15 * ey + .06))
+        dx *= dx
+        dy *= dy
+        dx += dy
+        dx *= -1
+        light *= 1 - np.float32(.6) * np.exp(dx)
+    open_[floor] *= light
 
 
 def _sky(scene, direction):
@@ -209,7 +234,7 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
             axes = [axis for axis in range(3) if axis != face >> 1]
             which.append(pixels)
             along.append([relative[a][pixels] + np.float32(camera.pose[a, 3]) for a in axes])
-    if patterned[FACES:].any():
+    if len(solid) and patterned[FACES:].any():
         picked = np.flatnonzero(patterned[rows[solid]])
         pixels = solid[picked]
         row = rows[pixels] - FACES
