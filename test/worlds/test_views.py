@@ -78,10 +78,11 @@ def test_every_pixel_belongs_to_an_instance_with_a_category(view):
     assert {person.label for person in view.people} == people
 
 
-def test_a_scene_without_anything_in_view_can_be_rendered():
-    scene = random_scene(1, 'full')
-    camera = scene.camera((32, 32), pitch=-89.0, position=(*scene.view['position'][:2], 1.9))
-    assert set(render(scene, camera).categories.values()) <= {'ceiling', 'wall', 'sky'}
+def test_a_scene_without_any_thing_in_view_can_be_rendered():
+    for seed in range(6):
+        scene = random_scene(seed, 'full')
+        truth = render(scene, scene.camera((32, 32), pitch=-89.0, position=(0, 0, 1.99)))
+        assert set(truth.categories.values()) <= {'ceiling', 'wall', 'sky'}
 
 
 def test_the_floor_is_the_plane_z_0(view):
@@ -118,7 +119,7 @@ def test_normals_agree_with_the_depths_own_slopes(view):
         depth = points[..., 2]
         step = np.abs(depth[rows:rows + 126, columns:columns + 126] - depth[1:-1, 1:-1])
         smooth &= step < .03 * depth[1:-1, 1:-1]
-    assert smooth.mean() > .2
+    assert smooth.mean() > .1
     cosine = (normal * view.normals[1:-1, 1:-1]).sum(axis=2)[smooth]
     assert (cosine > .99).mean() > .93
 
