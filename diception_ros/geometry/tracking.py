@@ -26,7 +26,11 @@ RESEED = 5  # frames after which the cluster is renewed
 APART = 3.0  # pixels between the cluster's motion and the scene's: one of them is wrong, or it moves
 LUCAS_KANADE = {'winSize': (21, 21), 'maxLevel': 3, 'minEigThreshold': 1e-4,
                 'criteria': (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)}
-CELL = 40  # pixels; the scene's motion is read from one corner in each such square
+PATCH = 31, 31  # pixels; the surroundings that are compared
+JUMP = 0.08  # disparity between two frames that no camera's motion explains
+SQUARE = 20  # pixels at half size; the scene's motion is read from one corner in each
+FEWEST_CORNERS = 30
+DOUBT = 3.0  # pixels; standard error up to which the scene's motion carries a click
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Click:
     seeded: int = 0
     age: int = RESEED
     moving: bool = False  # it has been seen to move on its own
+    disparity: float | None = None  # where it was
+    doubt: float = 0.0  # pixels; standard error that has gathered
 
 
 class ClickTracker:
@@ -108,7 +114,7 @@ class ClickTracker:
             if click.age >= RESEED or len(click.cluster) < 0.6 * click.seeded:
                 _seed(click, step)
         starts = np.concatenate([click.cluster for click in self._clicks.values()])
-        ends, returned = step.follow(starts)
+        ends, returned = followed(step.before, step.after, starts)
         ends_of = np.cumsum([len(click.cluster) for click in self._clicks.values()])[:-1]
         reasons = {}
         for (key, click), begin, end, good in zip(
@@ -126,24 +132,35 @@ class _Step:
         self.before, self.after = before, after
         if disparity is not None:
             disparity = np.asarray(disparity, np.float32)
-            if disparity.shape != before.shape or not np.isfinite(disparity).all():
+            if (disparity.shape != before.shape or min(before.shape) < 4 * SQUARE
+                    or not np.isfinite(disparity).all()):
                 disparity = None
         self.disparity = disparity
         self._flow = False
 
-    def follow(self, starts):
-        """Where points (n, 2) of the first frame are on the second, and which came back."""
-        if not len(starts):
-            return starts, np.zeros(0, bool)
-        ends, there, _ = cv2.calcOpticalFlowPyrLK(
-            self.before, self.after, starts[:, None], None, **LUCAS_KANADE)
-        back, here, _ = cv2.calcOpticalFlowPyrLK(
-            self.after, self.before, ends, None, **LUCAS_KANADE)
-        ends, back = ends[:, 0], back[:, 0]
-        returned = (there[:, 0] > 0) & (here[:, 0] > 0)
-        returned &= np.linalg.norm(back - starts, axis=1) < RETURN
-        returned &= ((ends >= 0) & (ends <= np.asarray(self.after.shape[::-1]) - 1)).all(1)
-        return ends, returned
+    def difference(self, start, end):
+        """How different the surroundings of two points (2,) look, mean squared grey levels."""
+        patches = [cv2.getRectSubPix(grey, PATCH, (float(x), float(y))).astype(np.float32)
+                   for grey, (x, y) in ((self.before, start), (self.after, end))]
+        return float(np.mean((patches[0] - patches[1]) ** 2))
+
+    def jumps(self, click):
+        """Whether the disparity where the click is has changed since the last step."""
+        if self.disparity is None:
+            return False
+        x, y = np.rint(click.position).astype(int)
+        around = self.disparity[max(0, y - 3):y + 4:3, max(0, x - 3):x + 4:3]
+        last, click.disparity = click.disparity, float(self.disparity[y, x])
+        return last is not None and np.abs(around - last).min() > JUMP
+
+    def prediction(self, point):
+        """Where the scene's motion takes a point (2,), and the standard error of that in pixels;
+        None, infinity where it is not known."""
+        if self.flow is None:
+            return None, np.inf
+        column, row = np.rint(point).astype(int)
+        move, error = self.flow.at(point[None], self.disparity[row, column][None])
+        return point + move[0], error[0]
 
     @property
     def flow(self):
@@ -153,11 +170,14 @@ class _Step:
         return self._flow
 
     def _fit_flow(self):
-        corners = _corner_of_every_cell(self.before)
-        ends, returned = self.follow(corners)
-        column, row = np.rint(corners[returned]).astype(int).T
-        return Flow.fit(corners[returned], ends[returned], self.disparity[row, column],
-                        self.before.shape)
+        # Half the size: less noise, less time, and a window that sees twice as far.
+        before, after = (cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                         for grey in (self.before, self.after))
+        starts = _corner_of_every_square(before)
+        ends, returned = followed(before, after, starts)
+        starts, ends = 2 * starts[returned] + 0.5, 2 * ends[returned] + 0.5
+        column, row = np.rint(starts).astype(int).T
+        return Flow.fit(starts, ends, self.disparity[row, column], self.before.shape)
 
 
 @dataclass
@@ -166,36 +186,43 @@ class Flow:
 
     Rotation moves pixels by a quadratic in their place, translation by a term linear in inverse
     depth, hence in disparity: eleven numbers, linear least squares, no calibration needed.
+    `covariance` is theirs, for moves in pixels.
     """
 
     parameters: np.ndarray
+    covariance: np.ndarray
     shape: tuple
 
     @classmethod
     def fit(cls, starts, ends, disparity, shape):
-        """Fits point pairs (n, 2), (n, 2) with their disparity (n,); None when they do not
-        agree."""
-        if len(starts) < 30:
+        """Fits point pairs (n, 2), (n, 2) with their disparity (n,); None when too few agree."""
+        if len(starts) < FEWEST_CORNERS:
             return None
-        terms = cls._terms(starts, disparity, shape)              # (n, 2, 11)
+        terms = cls._terms(starts, disparity, shape)                           # (n, 2, 11)
         moves = (ends - starts).astype(np.float64)
-        weight = np.ones(len(starts))
         ridge = np.diag(np.full(terms.shape[2], 1e-4 * len(starts)))
-        for reach in (20.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.5):
+        first, common = cv2.estimateAffine2D(starts, ends, ransacReprojThreshold=6.0)
+        if first is None:
+            return None
+        weight = common[:, 0].astype(float)
+        for reach in (12.0, 8.0, 5.0, 3.0, 3.0, 3.0):
             weighted = terms * weight[:, None, None]
-            parameters = np.linalg.solve(
-                np.einsum('nij,nik->jk', weighted, terms) + ridge,
-                np.einsum('nij,ni->j', weighted, moves))
+            moments = np.einsum('nij,nik->jk', weighted, terms) + ridge
+            parameters = np.linalg.solve(moments, np.einsum('nij,ni->j', weighted, moves))
             miss = np.linalg.norm(terms @ parameters - moves, axis=1)
             weight = np.clip(1 - (miss / reach) ** 2, 0, None) ** 2
-        agree = miss < 1.5
-        if np.count_nonzero(agree) < max(25, 0.6 * len(starts)):
+        agree = np.count_nonzero(miss < AGREE)
+        if agree < max(FEWEST_CORNERS, 0.4 * len(starts)):
             return None
-        return cls(parameters, shape)
+        variance = (weight @ miss ** 2) / weight.sum() / 2 * len(starts) / (agree - 6)
+        return cls(parameters, variance * np.linalg.inv(moments), shape)
 
-    def at(self, point, disparity):
-        """The move (2,) of a pixel (2,) of that disparity."""
-        return self._terms(point[None], np.array([disparity]), self.shape)[0] @ self.parameters
+    def at(self, points, disparity):
+        """The moves (n, 2) of pixels (n, 2) of those disparities (n,), and their standard errors
+        in pixels (n,)."""
+        terms = self._terms(points, disparity, self.shape)
+        variance = np.einsum('nij,jk,nik->n', terms, self.covariance, terms)
+        return terms @ self.parameters, np.sqrt(np.maximum(variance, 0))
 
     @staticmethod
     def _terms(points, disparity, shape):
@@ -205,6 +232,29 @@ class Flow:
         along = [one, x, y, zero, zero, zero, x * x, x * y, d, zero, -x * d]
         down = [zero, zero, zero, one, x, y, x * y, y * y, zero, d, -y * d]
         return np.stack([np.stack(along, -1), np.stack(down, -1)], 1)
+
+
+def followed(before, after, starts):
+    """Where points (n, 2) of one grey picture are on the next, and which came back, bool (n,)."""
+    if not len(starts):
+        return starts, np.zeros(0, bool)
+    ends, there, _ = cv2.calcOpticalFlowPyrLK(before, after, starts[:, None], None, **LUCAS_KANADE)
+    back, here, _ = cv2.calcOpticalFlowPyrLK(after, before, ends, None, **LUCAS_KANADE)
+    ends, back = ends[:, 0], back[:, 0]
+    returned = (there[:, 0] > 0) & (here[:, 0] > 0)
+    returned &= np.linalg.norm(back - starts, axis=1) < RETURN
+    return ends, returned & ((ends >= 0) & (ends <= np.asarray(after.shape[::-1]) - 1)).all(1)
+
+
+def _corner_of_every_square(grey):
+    """The strongest corner of every square of a picture, float32 (n, 2), where there is any."""
+    strength = cv2.cornerMinEigenVal(grey, 7)
+    rows, columns = strength.shape[0] // SQUARE, strength.shape[1] // SQUARE
+    squares = strength[:rows * SQUARE, :columns * SQUARE].reshape(rows, SQUARE, columns, SQUARE)
+    squares = squares.transpose(0, 2, 1, 3).reshape(rows, columns, SQUARE * SQUARE)
+    row, column = np.nonzero(squares.max(-1) > 1e-6)
+    v, u = np.divmod(squares[row, column].argmax(-1), SQUARE)
+    return np.stack([column * SQUARE + u, row * SQUARE + v], -1).astype(np.float32)
 
 
 def _move(click, starts, ends, step):
@@ -223,18 +273,20 @@ def _move(click, starts, ends, step):
             reason = 'it changed its size too fast'
         else:
             moved = transform[:, :2] @ click.position + transform[:, 2]
-    flow = step.flow
-    if flow is not None:
-        column, row = np.rint(click.position).astype(int)
-        carried = click.position + flow.at(click.position, step.disparity[row, column])
-        if moved is None:
-            if click.moving:
-                return reason
-            moved, agree = carried, np.zeros(len(starts), bool)
-        elif np.linalg.norm(moved - carried) > APART:
-            if np.count_nonzero(agree) < 0.5 * click.seeded:
-                return 'the points around it and the rest of the picture disagree'
-            click.moving = True
+    if step.jumps(click):
+        return 'something came in front of it, or it moved away'
+    carried, error = step.prediction(click.position)
+    if np.hypot(click.doubt, error) < DOUBT and not click.moving:
+        apart = np.inf if moved is None else np.linalg.norm(moved - carried)
+        many = np.count_nonzero(agree) > 0.5 * click.seeded if moved is not None else False
+        # What the scene's motion cannot explain, and many points agree on, moves on its own.
+        click.moving = bool(many and APART < apart < np.inf and step.difference(
+            click.position, moved) < 0.4 * step.difference(click.position, carried))
+        if not click.moving and not (many and apart < 1 + error):
+            if moved is None:
+                agree = np.zeros(len(starts), bool)
+            moved = carried
+            click.doubt = float(np.hypot(click.doubt, error))
     if moved is None:
         return reason
     height, width = step.after.shape
@@ -263,21 +315,6 @@ def _seed(click, step):
         column, row = np.rint(points).astype(int).T
         points = points[np.abs(step.disparity[row, column] - step.disparity[y, x]) < SAME_SURFACE]
     click.cluster, click.seeded, click.age = points, len(points), 0
-
-
-def _corner_of_every_cell(grey):
-    """The strongest corner of every square of the picture, (n, 2) float32, where there is any."""
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    strength = cv2.cornerMinEigenVal(half, 5)
-    side = CELL // 2
-    rows, columns = strength.shape[0] // side, strength.shape[1] // side
-    cells = strength[:rows * side, :columns * side].reshape(rows, side, columns, side)
-    cells = cells.transpose(0, 2, 1, 3).reshape(rows, columns, side * side)
-    best = cells.argmax(-1)
-    enough = cells.max(-1) > 1e-6
-    row, column = np.nonzero(enough)
-    v, u = np.divmod(best[enough], side)
-    return np.stack([2 * (column * side + u) + 0.5, 2 * (row * side + v) + 0.5], -1).astype(np.float32)
 
 
 def trimmed_similarity(starts, ends):
