@@ -337,7 +337,7 @@ def load_text_encoder(folder: Path, model_class: type, dtype: torch.dtype) -> to
     transformers.logging.disable_progress_bar()
     try:
         model, info = model_class.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True,
+            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True,
             variant='fp16' if only_half else None, output_loading_info=True)
     except Exception as error:                                    # whatever a damaged file causes
         raise ModelError(f'{folder}: no {model_class.__name__} ({one_line(error)}); copy it '

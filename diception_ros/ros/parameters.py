@@ -12,8 +12,6 @@ from typing import Any
 
 from diception_ros.tasks import task_named
 
-PALETTES = ('turbo', 'viridis', 'magma', 'gray')
-
 ANY_TIME = 'any time'
 NOT_ACTIVE = 'while the node is not active'
 UNCONFIGURED = 'while the node is unconfigured'
@@ -54,9 +52,10 @@ TABLE = (
               when=UNCONFIGURED),
     Parameter('quantize', 'none', "int8 holds the transformer's weights in 8 bits (needs torchao).",
               choices=('none', 'int8'), when=UNCONFIGURED),
-    Parameter('decoding', 'batch', 'How the VAE decodes: batch = all tasks at once, slices = one '
-              'by one, tiles = one by one in tiles; each takes less memory than the one before.',
-              choices=('batch', 'slices', 'tiles'), when=UNCONFIGURED),
+    Parameter('decoding', 'auto', 'How the VAE decodes: batch = all tasks at once, slices = one '
+              'by one, tiles = one by one in tiles; each takes less memory than the one before. '
+              "auto = slices for SD3's large VAE, batch for others.",
+              choices=('auto', 'batch', 'slices', 'tiles'), when=UNCONFIGURED),
     Parameter('tasks', ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose'),
               'What may run: depth, normals, entities, segmentation, pose, semantic:<category>, '
               'restoration:<denoise|derain|lowlight>, adapter:<name>. A list, or one string with '
@@ -106,7 +105,8 @@ TABLE = (
               choices=('replace', 'refuse')),
     Parameter('points.fixed_frame', '', 'Frame in which a clicked_point stands still (odom, map); '
               'empty = the frame that it was clicked in, as RViz sends it.'),
-    Parameter('palette', 'turbo', 'Colours of depth/color.', choices=tuple(PALETTES)),
+    Parameter('palette', 'viridis', 'Colours of depth/color.',
+              choices=('viridis', 'cividis', 'magma', 'inferno', 'turbo', 'gray')),
     Parameter('overlay.opacity', 0.5, 'How much the overlay covers the camera picture.', 0.0, 1.0),
 )
 BY_NAME = {parameter.name: parameter for parameter in TABLE}
