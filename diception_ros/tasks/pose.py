@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from diception_ros.tasks import typed_joints
+from diception_ros.tasks import discs, typed_joints
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean
 from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS, hue_color
 
+_SURE_SIDES = 0.8   # chance of left and right being right, from which on it counts as known
 _SHIFT = 4   # cv2 draws at 1/16 of a pixel
 # Of the published picture: dim, and without reds, which are the discs'.
 _LIMB_COLORS = 0.6 * hue_color(1 / 6 + 2 / 3 * np.arange(len(LIMBS)) / len(LIMBS))
@@ -31,21 +32,26 @@ class PersonPose:
 def draw_skeletons(people, shape, typed=True):
     """Skeleton picture, float32 (H, W, 3) in [0, 1], of people (K, 17, 3); third > 0: to be drawn.
 
-    Limbs are thick and grey ('discs': dim and coloured); a joint's disc has 4 % of the longer side of
-    the person's box as radius, 2.5 px at least. Where typed discs overlap, each pixel belongs to the
-    nearest joint, so that none vanishes.
+    Typed: limbs are thick and grey; a joint's disc has 4 % of the longer side of the person's box as
+    radius, 2.5 px at least; where discs overlap, each pixel belongs to the nearest joint, so that none
+    vanishes. Else as the published model paints: red discs (`discs.disc_radius`), coloured limbs, and
+    no joints on the far side of a head.
     """
     picture = np.zeros((*shape, 3), np.float32)
     centres, radii, colors = [], [], []
     for keypoints in people:
-        drawn = np.flatnonzero((keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1))
+        shown = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
+        if not typed:
+            shown[:5] &= keypoints[:5, 2] > 1
+        drawn = np.flatnonzero(shown)
         if drawn.size == 0:
             continue
         spots = keypoints[drawn, :2]
-        radius = max(2.5, 0.04 * float(np.ptp(spots, axis=0).max()))
+        radius = (max(2.5, 0.04 * float(np.ptp(spots, axis=0).max())) if typed
+                  else discs.disc_radius(spots, shape))
         fixed = np.rint(np.clip(keypoints[:, :2], -4096, 8192) * 2 ** _SHIFT)
         for number, (a, b) in enumerate(LIMBS):
-            if keypoints[a, 2] > 0 and keypoints[b, 2] > 0:
+            if shown[a] and shown[b]:
                 color = (LIMB_GREY,) * 3 if typed else _LIMB_COLORS[number].tolist()
                 cv2.line(picture, fixed[a].astype(int).tolist(), fixed[b].astype(int).tolist(), color,
                          max(2, round(1.2 * radius)), cv2.LINE_AA, _SHIFT)
@@ -112,10 +118,16 @@ class Pose:
         return draw_skeletons([person.keypoints for person in truth.people], truth.depth.shape,
                               self.typed)
 
-    def decode(self, picture):
+    def decode(self, picture, masks=None):
+        """masks: label image of the people (H, W), 0 = nobody, if known: it tells untyped joints of
+        several people apart."""
         picture = clean(picture)
-        return [PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
-                for keypoints in typed_joints.people(picture)] if self.typed else []
+        if self.typed:
+            return [PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
+                    for keypoints in typed_joints.people(picture)]
+        return [PersonPose(keypoints, False, sides < _SURE_SIDES,
+                           float(keypoints[keypoints[:, 2] > 0, 2].mean()), label)
+                for keypoints, sides, label in discs.people(picture, masks)]
 
     def score(self, result, truth):
         """PCK@0.1: visible joints no farther from the truth than 0.1 of their person's box.
