@@ -198,7 +198,7 @@ def _running(code: str) -> Iterator[subprocess.Popen]:
     try:
         yield process
     finally:
-        process.terminate()
+        process.kill()  # it has nothing to put in order, and would complain
         process.wait()
 
 
@@ -209,11 +209,11 @@ def _node(
     from diception_ros.cli.live import NAMESPACE, Graph, introduce, node_process
 
     topics = {f'{NAMESPACE}/{name}' for name in outputs}
+    parameters = {'model': model, 'device': device, 'tasks': ','.join(TASKS)}
     laps = _Laps()
     with (
         tempfile.TemporaryDirectory() as folder,
-        node_process(Path(folder) / 'node.log', {'tasks': ','.join(TASKS)}, {'image': IMAGE},
-                     model, device) as process,
+        node_process(Path(folder) / 'node.log', parameters, {'image': IMAGE}) as process,
         Graph(laps.hear, 'bench') as graph,
     ):
         offered = introduce(graph, process, IMAGE, {IMAGE: 'sensor_msgs/msg/Image'}, topics)

@@ -110,7 +110,7 @@ def _play(
 
     outputs = [f'{NAMESPACE}/{name}' for name in source.expected]
     parameters = {
-        'tasks': ','.join(TASKS),
+        'model': model, 'device': device, 'tasks': ','.join(TASKS),
         'image_transport': 'compressed' if source.compressed else 'raw',
         **queues(outputs, 'publisher', depth=10),
     }
@@ -121,7 +121,7 @@ def _play(
     width, height = bags.size_of(first, source.image_type)
     middle = bags.encode(bags.make('geometry_msgs/msg/Point', x=width / 2, y=height / 2, z=0.0))
     with (
-        node_process(out / 'node.log', parameters, source.remaps, model, device) as node,
+        node_process(out / 'node.log', parameters, source.remaps) as node,
         bags.BagReader(source.path) as bag,
         Recorder(out / 'outputs') as recorder,
         Graph(recorder.heard, 'demo') as graph,
@@ -139,7 +139,7 @@ def _play(
                 graph.hear(topic, msgtype, depth=10)
             # One frame ahead of the recording, until its answers show that everybody hears
             # everybody. Discovery has no other end that can be seen from here.
-            ahead = bags.restamped(first, bags.stamp_of(first) - 10**9)
+            ahead = bags.restamped(first, max(0, bags.stamp_of(first) - 10**9))
             always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE}
             for _ in range(6):
                 graph.publish(source.image, ahead)

@@ -91,15 +91,18 @@ class NodeProcess:
 
 @contextlib.contextmanager
 def node_process(
-    log: Path, parameters: dict[str, object], remaps: dict[str, str], model: str, device: str,
+    log: Path, parameters: dict[str, object], remaps: dict[str, str],
     params_file: Path | None = None,
 ) -> Iterator[NodeProcess]:
-    """`diception_node` in NAMESPACE with parameters and remaps, until the block ends."""
+    """`diception_node` in NAMESPACE with remaps and parameters, until the block ends.
+
+    `parameters` win over those of the file.
+    """
     arguments = ['--ros-args', '-r', f'__ns:={NAMESPACE}']
-    for name, value in {'model': model, 'device': device, **parameters}.items():
-        arguments += ['-p', f'{name}:={_yaml(value)}']
     if params_file is not None:
         arguments += ['--params-file', str(params_file)]
+    for name, value in parameters.items():
+        arguments += ['-p', f'{name}:={_yaml(value)}']
     for name, topic in remaps.items():
         arguments += ['-r', f'{name}:={topic}']
     own_graph()
@@ -177,8 +180,14 @@ class Graph:
 
     def offer(self, topic: str, msgtype: str) -> None:
         """Make ready to publish on a topic."""
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+
+        profile = QoSProfile(depth=10)
+        if topic == '/tf_static':
+            profile = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         if topic not in self._publishers:
-            self._publishers[topic] = self._node.create_publisher(message_class(msgtype), topic, 10)
+            kind = message_class(msgtype)
+            self._publishers[topic] = self._node.create_publisher(kind, topic, profile)
 
     def publish(self, topic: str, data: bytes) -> None:
         """Publish CDR bytes on a topic that was offered."""

@@ -26,7 +26,7 @@ from diception_ros.cli.live import NAMESPACE
 from diception_ros.cli.source import Source
 from diception_ros.ros import bags
 from diception_ros.ros.outputs import colors as drawing
-from diception_ros.tasks.pose import draw_skeletons
+from diception_ros.tasks.depth import relative_disparity
 from diception_ros.tasks.truth import Truth
 
 SHEET_FRAMES = 4  # frames of the contact sheet
@@ -62,19 +62,22 @@ class Report:
 
     frames: int
     topics: list[TopicReport]
+    truth: bool  # whether there was one to compare with
 
     def table(self):
         """The same table for the terminal."""
         from rich.table import Table
 
         table = Table(title=f'{self.frames} frames sent')
-        for column, where in (('output', 'left'), ('answered', 'right'), ('dropped', 'right'),
-                              ('median ms', 'right'), ('95 % ms', 'right'),
-                              ('against the truth', 'left')):
-            table.add_column(column, justify=where)
+        table.add_column('output')
+        for column in ('answered', 'dropped', 'median ms', '95 % ms'):
+            table.add_column(column, justify='right')
+        if self.truth:
+            table.add_column('against the truth')
         for line in self.topics:
-            table.add_row(line.topic, str(line.answered), str(line.dropped),
-                          _number(line.median_ms), _number(line.p95_ms), line.accuracy)
+            cells = (line.topic, str(line.answered), str(line.dropped), _number(line.median_ms),
+                     _number(line.p95_ms), line.accuracy)
+            table.add_row(*cells[:len(table.columns)])
         return table
 
 
@@ -116,9 +119,9 @@ def write_page(source: Source, played, out: Path) -> Report:
 
     accuracy = {one.topic: one.tell(mean) for one in comparisons
                 if (mean := mean_of(figures.get(one.topic, [])))}
-    report = Report(len(stamps), list(report_topics(source, played, accuracy)))
+    report = Report(len(stamps), list(report_topics(source, played, accuracy)), source.truth)
     if sheet:
-        poster = _poster(folder, sheet[min(sheet)], source.truth)
+        poster = _poster(folder, sheet[min(sheet)])
         cv2.imwrite(str(out / 'demo.jpg'), poster, [cv2.IMWRITE_JPEG_QUALITY, 88])
     page = _html(source, played, report, sheet, stamps, _own_words(out / 'outputs'))
     (out / 'index.html').write_text(page)
@@ -156,19 +159,15 @@ def _spread(items: list, count: int) -> list:
 
 def _true_pictures(truth: Truth, clicked: int | None) -> dict[str, np.ndarray]:
     """The truth drawn as the node draws its answers: panel key -> uint8 RGB (H, W, 3)."""
-    from diception_ros.tasks.depth import relative_disparity
-
     people = [label for label, name in truth.categories.items() if name == 'person']
-    person = np.isin(truth.instances, people)
-    thing = truth.instances == clicked if clicked is not None else np.zeros_like(person)
-    skeletons = draw_skeletons([p.keypoints for p in truth.people], truth.depth.shape)
+    thing = truth.instances == clicked
     return {
         'depth': drawing.depth(relative_disparity(truth.depth)),
         'normals': drawing.normals(truth.normals),
         'entities': drawing.labels(truth.instances),
-        'poses': np.rint(skeletons * 255).astype(np.uint8),
-        'semantic': drawing.labels(person.astype(np.int32)),
-        'segmentation': (truth.rgb * (0.3 + 0.7 * thing[..., None])).astype(np.uint8),
+        'poses': drawing.skeletons(truth.rgb // 3, [p.keypoints for p in truth.people]),
+        'semantic': drawing.labels(np.isin(truth.instances, people).astype(np.uint8)),
+        'segmentation': drawing.tinted(truth.rgb, 0, ~thing, 0.7),
     }
 
 
@@ -213,34 +212,29 @@ def _write_pictures(
             for key, rgb in shown.items()}
 
 
-def _poster(folder: Path, names: dict[str, str], with_truth: bool) -> np.ndarray:
-    """One BGR picture that shows everything of one frame: the camera, the answers, the truth."""
-    width, gap, band = 320, 6, 26
-    cells = [('camera', 'camera', 'overlay')]
-    cells += [(p.key, p.title.lower(), f'{p.key} truth') for p in PANELS if p.key in names]
-    first = cv2.imread(str(folder / names['camera']))
+def _poster(folder: Path, names: dict[str, str]) -> np.ndarray:
+    """One BGR picture of one frame: the camera and all answers, four in a row."""
+    cells = [('camera', 'camera'), *((panel.key, panel.title.lower()) for panel in PANELS[:3]),
+             ('overlay', 'everything, over the camera'),
+             *((panel.key, panel.title.lower()) for panel in PANELS[3:])]
+    cells = [(names[key], title) for key, title in cells if key in names]
+    first = cv2.imread(str(folder / cells[0][0]))
+    width, gap, band = 320, 8, 24
     height = round(width * first.shape[0] / first.shape[1])
-    rows = 2 if with_truth else 1
-    canvas = np.full((band + rows * (height + gap) + (band if with_truth else 0),
-                      len(cells) * (width + gap) - gap, 3), 255, np.uint8)
-    for column, (key, title, below) in enumerate(cells):
-        x = column * (width + gap)
-        _write_text(canvas, title, (x + 2, band - 8))
-        for row, name in enumerate((key, below)[:rows]):
-            if name not in names:
-                continue
-            y = band + row * (height + gap + band) if row else band
-            tile = cv2.resize(cv2.imread(str(folder / names[name])), (width, height),
-                              interpolation=cv2.INTER_AREA)
-            canvas[y:y + height, x:x + width] = tile
-            if row:
-                words = 'overlay' if key == 'camera' else 'truth'
-                _write_text(canvas, words, (x + 2, y - 8), (120, 120, 120))
+    rows = -(-len(cells) // 4)
+    size = (rows * (height + band + gap) - gap, 4 * (width + gap) - gap, 3)
+    canvas = np.full(size, 255, np.uint8)
+    for place, (name, title) in enumerate(cells):
+        x, y = place % 4 * (width + gap), place // 4 * (height + band + gap)
+        _write_text(canvas, title, (x + 1, y + band - 8))
+        tile = cv2.resize(cv2.imread(str(folder / name)), (width, height),
+                          interpolation=cv2.INTER_AREA)
+        canvas[y + band:y + band + height, x:x + width] = tile
     return canvas
 
 
-def _write_text(canvas: np.ndarray, text: str, at: tuple[int, int], color=(40, 40, 40)) -> None:
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, color, 1, cv2.LINE_AA)
+def _write_text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 50, 40), 1, cv2.LINE_AA)
 
 
 # --- HTML -------------------------------------------------------------------------------------

@@ -37,11 +37,14 @@ def replay(
         help='Its depth pictures (default: reference_depth beside the pictures).')] = None,
     outputs: Annotated[str | None, typer.Option(
         help='Only these outputs, with commas, such as depth/relative,poses.')] = None,
-    tasks: Annotated[str, typer.Option(help="The node's tasks, with commas.")] = ','.join(TASKS),
+    tasks: Annotated[str | None, typer.Option(
+        help=f"The node's tasks (default: {','.join(TASKS)}).")] = None,
+    model: Annotated[str | None, typer.Option(
+        help='nano (the default), or a model directory.')] = None,
+    device: Annotated[str | None, typer.Option(help='cpu (the default) or cuda.')] = None,
     params_file: Annotated[Path | None, typer.Option(
-        help="The node's parameters, as for ros2 run.")] = None,
-    model: Annotated[str, typer.Option(help='nano, or a model directory.')] = 'nano',
-    device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
+        help="The node's parameters, also tasks, model and device where they are not given here."
+        )] = None,
     with_input: Annotated[bool, typer.Option(
         help='Copy the bag that was played into the new one.')] = True,
     compare: Annotated[Path | None, typer.Option(
@@ -71,17 +74,19 @@ def replay(
             pass
     sources = [source_of(bag, topic, reference_depth=reference_depth)
                for topic in image_topic or [None]]
-    parameters = {'tasks': tasks}
+    given = {'tasks': tasks, 'model': model, 'device': device}
+    defaults = {} if params_file else {'tasks': ','.join(TASKS), 'model': 'nano', 'device': 'cpu'}
+    parameters = {**defaults, **{name: value for name, value in given.items() if value}}
+    only = [name.strip() for name in outputs.split(',')] if outputs else None
     begin, frames, unusable = time.monotonic(), 0, 0
     out.parent.mkdir(parents=True, exist_ok=True)
     with _removed_on_failure(out), bags.BagWriter(out) as writer:
         if with_input:
             _copy(bag, writer, console)
         for source in sources:
-            only = outputs.split(',') if outputs else None
             prefix = _camera_name(source.image) if len(sources) > 1 else ''
-            bad = _through(source, writer, prefix, only, parameters, params_file, model, device,
-                           out.with_name(f'{out.name}.log'), console)
+            log = out.with_name(f'{out.name}.log')
+            bad = _through(source, writer, prefix, only, parameters, params_file, log, console)
             frames, unusable = frames + source.frames, unusable + bad
     seconds = time.monotonic() - begin
     console.print(f'{out}: {frames} frames in {seconds:.0f} s'
@@ -164,7 +169,7 @@ class _Turn:
         from diception_ros.cli.recording import busy
         from diception_ros.ros import bags
 
-        ahead = bags.restamped(first, bags.stamp_of(first) - 10**9)
+        ahead = bags.restamped(first, max(0, bags.stamp_of(first) - 10**9))
         always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE} & set(topics)
         for _ in range(6):
             graph.publish(image, ahead)
@@ -213,8 +218,8 @@ class _Turn:
 
 
 def _through(
-    source: Source, writer, prefix: str, only: list[str] | None, parameters: dict, params_file,
-    model: str, device: str, log: Path, console,
+    source: Source, writer, prefix: str, only: list[str] | None, parameters: dict,
+    params_file: Path | None, log: Path, console,
 ) -> int:
     """Play one camera of a bag; the number of pictures that the node could not use."""
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -232,11 +237,11 @@ def _through(
     }
     turn = _Turn()
     with (
-        node_process(log, parameters, source.remaps, model, device, params_file) as node,
+        node_process(log, parameters, source.remaps, params_file) as node,
         bags.BagReader(source.path) as bag,
         Graph(turn.hear, 'replay') as graph,
     ):
-        with console.status(f'starting diception_node (model {model}, {device})'):
+        with console.status('starting diception_node'):
             offers = {topic: bag.topics[topic].type for topic in source.topics}
             offered = introduce(graph, node, source.image, offers, outputs)
             types = {
@@ -254,9 +259,13 @@ def _through(
         def keep(messages) -> None:
             for topic, data in messages:
                 headed = bags.has_header(types[topic]) and not topic.endswith(ONCE)
-                moment = frames[bags.stamp_of(data)] if headed else min(frames.values())
+                moment = frames.get(bags.stamp_of(data)) if headed else min(frames.values())
+                if moment is None:  # of the frame that was sent ahead
+                    continue
                 name = f'{NAMESPACE}/{prefix}{topic.removeprefix(NAMESPACE + "/")}'
-                writer.write(name, moment, bags.canonical(data, types[topic]), types[topic])
+                if name not in writer.topics:
+                    writer.add(name, types[topic], latched=topic.endswith(ONCE))
+                writer.write(name, moment, bags.canonical(data, types[topic]))
                 came[topic] += 1
 
         turn.begin()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Source:
     image_type: str
     frames: int
     side: dict[str, str] = field(default_factory=dict)  # the node's name -> the bag's
+    transforms: list[str] = field(default_factory=list)  # /tf, /tf_static
     truth: bool = False  # whether /truth/... is in it
 
     @property
@@ -46,7 +48,7 @@ class Source:
     @property
     def topics(self) -> list[str]:
         """Everything of the bag that is published to the node."""
-        return [*self.side.values(), self.image]
+        return [*self.transforms, *self.side.values(), self.image]
 
     @property
     def remaps(self) -> dict[str, str]:
@@ -82,5 +84,8 @@ def source_of(path: Path, image_topic: str | None, **side: str | None) -> Source
                     f'{path}: --{name.replace("_", "-")} {given} is no {kind} of this bag '
                     f'(it has {", ".join(there) or "none"})'
                 )
-        truth = '/truth/depth' in bag.topics
-        return Source(path, image.name, image.type, image.count, found, truth)
+        # Only a ROS 2 installation has their type; PyPI's wheels do not.
+        tf = [name for name in ('/tf', '/tf_static')
+              if name in bag.topics and importlib.util.find_spec('tf2_msgs')]
+        return Source(path, image.name, image.type, image.count, found, tf,
+                      truth='/truth/depth' in bag.topics)
