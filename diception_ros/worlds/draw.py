@@ -201,6 +201,10 @@ class Draw:
         """A paint: plain, or with a pattern in a second tone of the colour."""
         dice = self.dice
         if dice.random() < plain + (.3 - plain) * self.level:
+            if self.chance(0, .4):      # not quite even
+                dirty = tuple(c * dice.uniform(.8, .96) for c in colour)
+                size = dice.uniform(.1, .6)
+                return self.paint(colour, NAMES.index('fractal'), dirty, size, gloss)
             return self.paint(colour, gloss=gloss)
         if dice.random() < .6:
             second = tuple(c * dice.uniform(.5, .92) for c in colour)

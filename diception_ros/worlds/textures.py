@@ -8,7 +8,7 @@ import numpy as np
 
 SIDE = 256
 NAMES = ('plain', 'checker', 'stripes', 'tiles', 'planks', 'bricks', 'cloudy', 'speckles', 'grain',
-         'dots', 'weave', 'waves', 'plaid')
+         'dots', 'weave', 'waves', 'plaid', 'fractal', 'marble', 'print')
 
 
 def _noise(rng, smooth):
@@ -63,6 +63,19 @@ def _pattern(name, rng):
         return .5 + .5 * np.sin(2 * np.pi * (v * 6 + .25 * np.sin(2 * np.pi * u * 2)))
     if name == 'plaid':
         return ((u * 4 % 1 < .35) * .5 + (v * 4 % 1 < .35) * .5)
+    if name == 'fractal':
+        octaves = [_noise(rng, smooth) - .5 for smooth in (20, 9, 4, 2, 1)]
+        return np.clip(.5 + 1.1 * (octaves[0] + .8 * octaves[1] + .6 * octaves[2] + .5 * octaves[3]
+                                   + .4 * octaves[4]), 0, 1)
+    if name == 'marble':
+        return 1 - np.abs(np.sin(2 * np.pi * (u * 2 + v + 1.6 * coarse + .08 * fine))) ** .35
+    if name == 'print':      # a poster: blocks and lines of something
+        sheet = np.zeros((SIDE, SIDE), np.float32)
+        for _ in range(160):
+            x, y = (int(c) for c in rng.integers(0, SIDE, 2))
+            w, h = (int(c) for c in rng.choice([3, 6, 12, 30, 60], 2))
+            sheet[y:y + h, x:x + w] = rng.random()
+        return sheet
     return np.zeros((SIDE, SIDE))
 
 
