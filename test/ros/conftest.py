@@ -22,7 +22,8 @@ def pytest_report_header():
 def tiny_model(tmp_path_factory):
     """Return a model directory with random weights that answers in milliseconds."""
     from tiny_model import write_tiny_model
-    return write_tiny_model(tmp_path_factory.mktemp('models') / 'tiny')
+    # 16 pixels: noise any finer makes people and entities by the hundred, seconds to decode.
+    return write_tiny_model(tmp_path_factory.mktemp('models') / 'tiny', size=16)
 
 
 @pytest.fixture(scope='session')

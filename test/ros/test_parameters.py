@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diception_ros.ros import parameters
+from diception_ros.ros.outputs import colors
 from diception_ros.ros.parameters import (
-    ANY_TIME,
     BY_NAME,
     TABLE,
     ParameterError,
@@ -112,5 +111,4 @@ def test_every_ready_set_of_parameters_is_valid(file):
 
 
 def test_the_palettes_are_those_that_can_be_drawn():
-    assert 'turbo' in BY_NAME['palette'].choices
-    assert BY_NAME['palette'].when == ANY_TIME and parameters.KINDS[0] == 'depth'
+    assert BY_NAME['palette'].choices == tuple(colors.PALETTES)

@@ -1,14 +1,149 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-in for tasks/drawing.py."""
+"""Pictures for eyes: results as uint8 RGB (H, W, 3), numpy and OpenCV only.
+
+Colours that tell things apart are Okabe and Ito's, which colour-blind people can tell apart, then
+hues in golden steps; they depend on the id alone, so that a thing keeps its colour.
+"""
+
 import cv2
 import numpy as np
 
+PALETTES = {'viridis': cv2.COLORMAP_VIRIDIS, 'cividis': cv2.COLORMAP_CIVIDIS,
+            'magma': cv2.COLORMAP_MAGMA, 'inferno': cv2.COLORMAP_INFERNO,
+            'turbo': cv2.COLORMAP_TURBO, 'gray': None}
+OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
+             (213, 94, 0), (204, 121, 167))
+SELECTED = (255, 255, 255)   # the clicked thing
+LEFT, RIGHT, MIDDLE = (0, 240, 255), (255, 60, 190), (240, 240, 240)   # of a person
+LIMBS = ((5, 7, LEFT), (7, 9, LEFT), (11, 13, LEFT), (13, 15, LEFT), (5, 11, LEFT),
+         (6, 8, RIGHT), (8, 10, RIGHT), (12, 14, RIGHT), (14, 16, RIGHT), (6, 12, RIGHT),
+         (5, 6, MIDDLE), (11, 12, MIDDLE), (0, 1, LEFT), (1, 3, LEFT), (0, 2, RIGHT), (2, 4, RIGHT))
+LEAST_WIDTH = 160  # pixels: nothing can be read in a smaller picture
 
-def depth(d, palette='turbo'):
-    code = {'turbo': cv2.COLORMAP_TURBO, 'viridis': cv2.COLORMAP_VIRIDIS, 'magma': cv2.COLORMAP_MAGMA, 'gray': cv2.COLORMAP_BONE}[palette]
-    return cv2.applyColorMap((np.nan_to_num(d) * 255).clip(0, 255).astype(np.uint8), code)[..., ::-1].copy()
-def normals(n):
-    return ((1 - n) * 127.5).clip(0, 255).astype(np.uint8)
-def labels(l):
-    rng = np.random.default_rng(0); t = rng.integers(60, 255, (256, 3)).astype(np.uint8); t[0] = 0
-    return t[l.astype(int) % 256]
+
+def _distinct(count=1024):
+    hues = (np.arange(count) * 0.618034) % 1.0
+    values = np.where(np.arange(count) % 2, 255, 190)
+    hsv = np.stack([hues * 180, np.full(count, 170), values], -1).astype(np.uint8)
+    table = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+    table[0] = 0
+    table[1:1 + len(OKABE_ITO)] = OKABE_ITO
+    return table
+
+
+_DISTINCT = _distinct()
+
+
+def depth(disparity, palette='viridis'):
+    """Colours of a disparity (H, W) in [0, 1]; black where it is not finite."""
+    known = np.isfinite(disparity)
+    grey = (np.clip(np.where(known, disparity, 0), 0, 1) * 255).astype(np.uint8)
+    if PALETTES[palette] is None:
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    picture = cv2.cvtColor(cv2.applyColorMap(grey, PALETTES[palette]), cv2.COLOR_BGR2RGB)
+    picture[~known] = 0
+    return picture
+
+
+def normals(vectors):
+    """Colours of optical-frame normals (H, W, 3): red left, green up, blue toward the camera."""
+    return np.nan_to_num((1 - vectors) * 127.5, nan=127.5).clip(0, 255).astype(np.uint8)
+
+
+def labels(label_image):
+    """Colours (..., 3) of a label image (...) by id; 0 is black."""
+    ids = np.asarray(label_image)
+    if ids.size and int(ids.max()) >= len(_DISTINCT):
+        ids = np.where(ids > 0, (ids.astype(np.int64) - 1) % (len(_DISTINCT) - 1) + 1, 0)
+    return _DISTINCT.take(ids, axis=0)
+
+
+def color_of(label):
+    """The colour (r, g, b) that `labels` gives to an id."""
+    return tuple(int(v) for v in labels(label))
+
+
+def tinted(picture, colored, where, opacity):
+    """Blend `colored` (H, W, 3), or one colour, over the picture where `where` (H, W) is not 0.
+
+    where: bool, or float in [0, 1], by which opacity is scaled.
+    """
+    if np.ndim(colored) < 3:
+        colored = np.full_like(picture, colored)
+    if where.dtype == bool:
+        mixed = cv2.addWeighted(picture, 1 - opacity, colored, opacity, 0)
+        return cv2.copyTo(mixed, where.view(np.uint8), picture.copy())
+    weight = np.multiply(where, opacity, dtype=np.float32)
+    return cv2.blendLinear(picture, colored, 1 - weight, weight)
+
+
+def borders(label_image):
+    """The pixels of a label image (H, W) whose right or lower neighbour is of another label."""
+    ids = np.asarray(label_image)
+    edge = np.zeros(ids.shape, bool)
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    edge[:-1] |= ids[:-1] != ids[1:]
+    return edge
+
+
+def skeletons(picture, people):
+    """Draw people's keypoints (17, 3) into the picture, in place: left cyan, right pink."""
+    thickness = max(1, round(picture.shape[0] / 240))
+    for keypoints in people:
+        seen = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
+        spots = np.nan_to_num(keypoints[:, :2]).clip(-8192, 8192).round().astype(int).tolist()
+        for first, second, color in LIMBS:
+            if seen[first] and seen[second]:
+                cv2.line(picture, spots[first], spots[second], (0, 0, 0), thickness + 2)
+                cv2.line(picture, spots[first], spots[second], color, thickness, cv2.LINE_AA)
+        for joint in np.flatnonzero(seen):
+            side = MIDDLE if joint == 0 else LEFT if joint % 2 else RIGHT
+            cv2.circle(picture, spots[joint], thickness + 1, side, -1, cv2.LINE_AA)
+    return picture
+
+
+def clicks(picture, points):
+    """Draw clicked points [(x, y)] into the picture, in place."""
+    radius = max(3, round(picture.shape[0] / 80))
+    for x, y in points:
+        spot = round(x), round(y)
+        cv2.circle(picture, spot, radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
+        cv2.circle(picture, spot, radius, SELECTED, 1, cv2.LINE_AA)
+        cv2.circle(picture, spot, max(1, radius // 3), (220, 0, 90), -1, cv2.LINE_AA)
+    return picture
+
+
+def legend(picture, entries):
+    """Write [(text, colour)] into the upper left corner of the picture, in place."""
+    height, width = picture.shape[:2]
+    if width < LEAST_WIDTH or not entries:
+        return picture
+    scale = max(0.35, height / 1200)
+    (_, line), base = cv2.getTextSize('Xg', cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    step, box = line + base + 4, line
+    fitting = entries[:max(1, (height // 2) // step)]
+    wide = max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+               for text, _ in fitting)
+    corner = picture[:step * len(fitting) + 4, :wide + box + 14]
+    corner[:] = corner // 3
+    for number, (text, color) in enumerate(fitting):
+        top = 4 + number * step
+        cv2.rectangle(picture, (4, top), (4 + box, top + box), color, -1)
+        cv2.putText(picture, text, (8 + box, top + box), cv2.FONT_HERSHEY_SIMPLEX, scale,
+                    (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
+
+
+def insets(picture, small):
+    """Set [(text, picture)] as small pictures along the lower edge, from the right, in place."""
+    height, width = picture.shape[:2]
+    if width < LEAST_WIDTH or height < LEAST_WIDTH // 2:
+        return picture
+    w, h = width // 5, height // 5
+    for number, (text, inset) in enumerate(small):
+        x, y = width - (number + 1) * (w + 4), height - h - 4
+        picture[y - 1:y + h + 1, x - 1:x + w + 1] = 255
+        picture[y:y + h, x:x + w] = cv2.resize(inset, (w, h), interpolation=cv2.INTER_AREA)
+        cv2.putText(picture, text, (x + 3, y + h - 4), cv2.FONT_HERSHEY_SIMPLEX,
+                    max(0.35, height / 1400), (255, 255, 255), 1, cv2.LINE_AA)
+    return picture

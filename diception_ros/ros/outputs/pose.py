@@ -9,7 +9,7 @@ from sensor_msgs.msg import Image, RegionOfInterest
 
 from diception_ros.msg import Keypoint, PoseKeypoints, PoseKeypointsArray
 from diception_ros.ros.images import from_array
-from diception_ros.tasks.pose import draw_skeletons
+from diception_ros.ros.outputs import colors
 
 NOWHERE = math.nan
 
@@ -32,8 +32,7 @@ class Pose:
             self.poses.publish(PoseKeypointsArray(
                 header=answer.header, people=[person(one, answer) for one in people]))
         if self.color.wanted:
-            drawn = draw_skeletons([one.keypoints for one in people], answer.rgb.shape[:2])
-            picture = np.rint(drawn * 255).clip(0, 255).astype(np.uint8)
+            picture = colors.skeletons(answer.rgb // 3, [one.keypoints for one in people])
             self.color.publish(from_array(picture, 'rgb8', answer.header))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from diception_ros.ros.images import from_array
+from diception_ros.ros.outputs import colors
 
 
 class Segmentation:
@@ -31,5 +32,6 @@ class Segmentation:
             mask = np.rint(soft * 255).astype(np.uint8)
             self.mask.publish(from_array(mask, 'mono8', answer.header))
         if self.color.wanted:
-            picture = (answer.rgb * (0.3 + 0.7 * soft[..., None])).astype(np.uint8)
+            picture = colors.tinted(answer.rgb, 0, 1 - soft, 0.7)
+            colors.clicks(picture, answer.points)
             self.color.publish(from_array(picture, 'rgb8', answer.header))

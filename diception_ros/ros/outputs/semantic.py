@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Semantic segmentation: one label image of all categories asked for, and what its labels mean."""
 
-import numpy as np
 from sensor_msgs.msg import Image
 
 from diception_ros.msg import LabelInfo
@@ -28,8 +27,7 @@ class Semantic:
         return {task for task in settings['tasks'] if task.startswith('semantic:')}
 
     def publish(self, answer):
-        categories = [task.partition(':')[2] for task in answer.settings['tasks']
-                      if task.startswith('semantic:')]
+        categories = answer.categories
         if categories and categories != self.announced:
             self.info.publish(LabelInfo(header=answer.header, names=categories,
                                         class_ids=range(1, len(categories) + 1)))
@@ -37,24 +35,11 @@ class Semantic:
         found = answer.perception.semantic
         if not found or not (self.labels.wanted or self.color.wanted):
             return
-        labels = label_image(answer.perception, categories)
+        labels = answer.semantic_labels
         if self.labels.wanted:
             self.labels.publish(from_array(labels, 'mono8', answer.header))
         if self.color.wanted:
-            self.color.publish(from_array(colors.labels(labels), 'rgb8', answer.header))
+            picture = colors.legend(colors.labels(labels), [
+                (name, colors.color_of(label)) for label, name in enumerate(categories, 1)])
+            self.color.publish(from_array(picture, 'rgb8', answer.header))
 
-
-def label_image(perception, categories):
-    """Return the label image uint8 (H, W): 1 + the index in `categories`, 0 where none is."""
-    first = next(iter(perception.semantic.values()))
-    labels = np.zeros(first.shape, np.uint8)
-    best = np.zeros(first.shape, np.float32)
-    for label, category in enumerate(categories, 1):
-        mask = perception.semantic.get(category)
-        if mask is None:
-            continue
-        strength = perception.pictures[f'semantic:{category}'].max(axis=2)
-        wins = mask & (strength > best)
-        labels[wins] = label
-        best[wins] = strength[wins]
-    return labels
