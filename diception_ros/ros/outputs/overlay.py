@@ -32,7 +32,8 @@ def drawn(answer):
     if perception.semantic:
         found = answer.semantic_labels
         picture = colors.tinted(picture, colors.labels(found), found > 0, opacity)
-        entries += [(name, colors.color_of(label)) for label, name in enumerate(answer.categories, 1)]
+        entries += [(name, colors.color_of(label))
+                    for label, name in enumerate(answer.categories, 1)]
     if perception.entities is not None:
         edge = colors.borders(perception.entities.labels)
         picture[edge] = colors.labels(perception.entities.labels[edge])
