@@ -25,7 +25,7 @@ from diception_ros.cli.judging import (
 from diception_ros.cli.live import NAMESPACE
 from diception_ros.cli.source import Source
 from diception_ros.ros import bags
-from diception_ros.ros.outputs import colors as drawing
+from diception_ros.tasks import drawing
 from diception_ros.tasks.depth import relative_disparity
 from diception_ros.tasks.truth import Truth
 

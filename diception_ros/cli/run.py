@@ -54,7 +54,7 @@ def run(
                              disable=len(images) < 2, transient=True):
         found = pipeline(rgb, tasks=wanted, points=clicks, num_inference_steps=steps, seed=seed)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, picture in _pictures(rgb, found).items():
+        for name, picture in _pictures(rgb, found, clicks).items():
             _save(folder / name, picture)
         np.savez_compressed(folder / 'arrays.npz', **_arrays(found))
         print(folder)
@@ -117,6 +117,43 @@ def _save(path: Path, picture: np.ndarray) -> None:
     bgr = picture[..., ::-1] if picture.ndim == 3 else picture
     if not cv2.imwrite(str(path), bgr):
         raise Failure(f'{path}: could not be written')
+
+
+def _pictures(rgb: np.ndarray, found, points) -> dict[str, np.ndarray]:
+    """File name -> picture: for eyes uint8, and raw uint16 where 8 bit would lose something."""
+    from diception_ros.tasks import drawing
+
+    height, width = rgb.shape[:2]
+    clicks = [(x * width - 0.5, y * height - 0.5) for x, y in points]
+    names = list(found.semantic or {})
+    labels = _labels([found.semantic[name] for name in names]) if names else None
+    pictures = {'overlay.jpg': drawing.overlay(rgb, found, clicks, names, labels)}
+    if found.depth is not None:
+        pictures['depth.png'] = drawing.depth(found.depth)
+        pictures['depth_raw.png'] = np.rint(found.depth * 65535).astype(np.uint16)
+    if found.normals is not None:
+        pictures['normals.png'] = drawing.normals(found.normals)
+    if found.entities is not None:
+        pictures['entities.png'] = drawing.labels(found.entities.labels)
+        pictures['entities_raw.png'] = found.entities.labels.astype(np.uint16)
+    if found.segmentation is not None:
+        pictures['segmentation.png'] = np.rint(found.segmentation * 255).astype(np.uint8)
+    if labels is not None:
+        legend = [(name, drawing.color_of(label)) for label, name in enumerate(names, 1)]
+        pictures['semantic.png'] = drawing.legend(drawing.labels(labels), legend)
+    if found.poses is not None:
+        people = [person.keypoints for person in found.poses]
+        pictures['poses.png'] = drawing.skeletons(rgb // 3, people)
+    if found.restored is not None:
+        pictures['restored.png'] = found.restored
+    for name, picture in (found.adapters or {}).items():
+        pictures[f'adapter_{name}.png'] = picture
+    return pictures
+
+
+def _labels(masks: list[np.ndarray]) -> np.ndarray:
+    """uint8 (H, W): 1 + the index of the first mask that has the pixel, 0 = none has."""
+    return ((np.argmax(masks, 0) + 1) * np.any(masks, 0)).astype(np.uint8)
 
 
 def _arrays(found) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diception_ros.ros.outputs import colors
 from diception_ros.ros.parameters import (
     BY_NAME,
     TABLE,
@@ -17,6 +16,7 @@ from diception_ros.ros.parameters import (
     settings_from,
     steps_and_guidance,
 )
+from diception_ros.tasks import drawing
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 
@@ -111,4 +111,4 @@ def test_every_ready_set_of_parameters_is_valid(file):
 
 
 def test_the_palettes_are_those_that_can_be_drawn():
-    assert BY_NAME['palette'].choices == tuple(colors.PALETTES)
+    assert BY_NAME['palette'].choices == tuple(drawing.PALETTES)

@@ -4,7 +4,7 @@
 from sensor_msgs.msg import CameraInfo, Image
 
 from diception_ros.ros.images import from_array
-from diception_ros.ros.outputs import colors
+from diception_ros.tasks import drawing
 
 
 class Depth:
@@ -32,7 +32,7 @@ class Depth:
         if self.relative.wanted:
             self.relative.publish(from_array(depth, '32FC1', answer.header))
         if self.color.wanted:
-            picture = colors.depth(depth, answer.settings['palette'])
+            picture = drawing.depth(depth, answer.settings['palette'])
             self.color.publish(from_array(picture, 'rgb8', answer.header))
         if not (self.metric.wanted or self.camera_info.wanted):
             return

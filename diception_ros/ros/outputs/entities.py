@@ -8,7 +8,7 @@ from std_msgs.msg import ColorRGBA
 
 from diception_ros.msg import Entity, EntityArray
 from diception_ros.ros.images import from_array
-from diception_ros.ros.outputs import colors
+from diception_ros.tasks import drawing
 
 
 class Entities:
@@ -39,7 +39,7 @@ class Entities:
             labels = found.labels.astype(np.uint16)
             self.labels.publish(from_array(labels, 'mono16', answer.header))
         if self.color.wanted:
-            self.color.publish(from_array(colors.labels(found.labels), 'rgb8', answer.header))
+            self.color.publish(from_array(drawing.labels(found.labels), 'rgb8', answer.header))
         if self.entities.wanted:
             self.entities.publish(EntityArray(
                 header=answer.header, entities=[entity(one) for one in found.instances]))

@@ -4,7 +4,7 @@
 from sensor_msgs.msg import Image
 
 from diception_ros.ros.images import from_array
-from diception_ros.ros.outputs import colors
+from diception_ros.tasks import drawing
 
 
 class Normals:
@@ -24,4 +24,4 @@ class Normals:
         if self.vectors.wanted:
             self.vectors.publish(from_array(normals, '32FC3', answer.header))
         if self.color.wanted:
-            self.color.publish(from_array(colors.normals(normals), 'rgb8', answer.header))
+            self.color.publish(from_array(drawing.normals(normals), 'rgb8', answer.header))

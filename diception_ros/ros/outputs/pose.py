@@ -9,7 +9,7 @@ from sensor_msgs.msg import Image, RegionOfInterest
 
 from diception_ros.msg import Keypoint, PoseKeypoints, PoseKeypointsArray
 from diception_ros.ros.images import from_array
-from diception_ros.ros.outputs import colors
+from diception_ros.tasks import drawing
 
 NOWHERE = math.nan
 
@@ -32,7 +32,7 @@ class Pose:
             self.poses.publish(PoseKeypointsArray(
                 header=answer.header, people=[person(one, answer) for one in people]))
         if self.color.wanted:
-            picture = colors.skeletons(answer.rgb // 3, [one.keypoints for one in people])
+            picture = drawing.skeletons(answer.rgb // 3, [one.keypoints for one in people])
             self.color.publish(from_array(picture, 'rgb8', answer.header))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from diception_ros.ros.images import from_array
-from diception_ros.ros.outputs import colors
+from diception_ros.tasks import drawing
 
 
 class Segmentation:
@@ -32,6 +32,6 @@ class Segmentation:
             mask = np.rint(soft * 255).astype(np.uint8)
             self.mask.publish(from_array(mask, 'mono8', answer.header))
         if self.color.wanted:
-            picture = colors.tinted(answer.rgb, 0, 1 - soft, 0.7)
-            colors.clicks(picture, answer.points)
+            picture = drawing.tinted(answer.rgb, 0, 1 - soft, 0.7)
+            drawing.clicks(picture, answer.points)
             self.color.publish(from_array(picture, 'rgb8', answer.header))

@@ -5,7 +5,7 @@ from sensor_msgs.msg import Image
 
 from diception_ros.msg import LabelInfo
 from diception_ros.ros.images import from_array
-from diception_ros.ros.outputs import colors
+from diception_ros.tasks import drawing
 
 
 class Semantic:
@@ -39,7 +39,7 @@ class Semantic:
         if self.labels.wanted:
             self.labels.publish(from_array(labels, 'mono8', answer.header))
         if self.color.wanted:
-            picture = colors.legend(colors.labels(labels), [
-                (name, colors.color_of(label)) for label, name in enumerate(categories, 1)])
+            picture = drawing.legend(drawing.labels(labels), [
+                (name, drawing.color_of(label)) for label, name in enumerate(categories, 1)])
             self.color.publish(from_array(picture, 'rgb8', answer.header))
 

@@ -147,3 +147,32 @@ def insets(picture, small):
         cv2.putText(picture, text, (x + 3, y + h - 4), cv2.FONT_HERSHEY_SIMPLEX,
                     max(0.35, height / 1400), (255, 255, 255), 1, cv2.LINE_AA)
     return picture
+
+
+def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, palette='viridis'):
+    """Draw all that a model perceived over the picture it saw: uint8 (H, W, 3).
+
+    Categories tinted, entities outlined, the clicked thing white, people and clicks drawn on top;
+    depth and normals as small pictures in the lower right corner. points: clicks [(x, y)] in
+    pixels. found: label image (H, W) of the categories, 1 + the index in `categories`, or None.
+    """
+    picture, entries, small = rgb.copy(), [], []
+    if found is not None:
+        picture = tinted(picture, labels(found), found > 0, opacity)
+        entries += [(name, color_of(label)) for label, name in enumerate(categories, 1)]
+    if perception.entities is not None:
+        edge = borders(perception.entities.labels)
+        picture[edge] = labels(perception.entities.labels[edge])
+    if perception.segmentation is not None:
+        picture = tinted(picture, SELECTED, perception.segmentation, opacity)
+        picture[borders(perception.segmentation > 0.5)] = SELECTED
+        entries.append(('clicked', SELECTED))
+    if perception.poses:
+        skeletons(picture, [person.keypoints for person in perception.poses])
+        entries += [('left', LEFT), ('right', RIGHT)]
+    clicks(picture, points)
+    if perception.depth is not None:
+        small.append(('depth', depth(perception.depth, palette)))
+    if perception.normals is not None:
+        small.append(('normals', normals(perception.normals)))
+    return insets(legend(picture, entries), small)
