@@ -235,10 +235,10 @@ class DiceptionPipeline:
         image: uint8 RGB (H, W, 3) with sides that are multiples of `stride`, or a list of such of
         one size: one for all prompts, or one per prompt. prompts: keys or texts of the bank.
         points: per prompt a list of pairs in [0, 1] exactly as the model stores them in its slots,
-        or None. num_inference_steps, guidance_scale: for all, or per prompt; guidance applies where
-        it is over 1. latents: the initial noise, (N, C, H / s, W / s), or (1, C, ...) for the same
-        in every row; by default drawn from `seed` on the CPU, or zeros if the model is trained so.
-        timings: as in a call of the pipeline.
+        or None; of a single prompt its pairs alone will do. num_inference_steps, guidance_scale:
+        for all, or per prompt; guidance applies where it is over 1. latents: the initial noise,
+        (N, C, H / s, W / s), or (1, C, ...) for the same in every row; by default drawn from `seed`
+        on the CPU, or zeros if the model is trained so. timings: as in a call of the pipeline.
         """
         images = [checked_image(one) for one in (
             [image] if isinstance(image, np.ndarray) else image)]
@@ -256,6 +256,9 @@ class DiceptionPipeline:
             raise ValueError(f'image: {width}x{height} pixels; sides must be multiples of '
                              f'{self.stride} up to {largest}')
         points = [None] * rows if points is None else list(points)
+        if rows == 1 and points and points[0] is not None and all(
+                isinstance(number, Real) for number in points[0]):
+            points = [points]                                     # the pairs of the one prompt
         if len(points) != rows:
             raise ValueError(f'points: {len(points)} lists for {rows} prompts; give one per prompt')
         steps = per_row(num_inference_steps, rows, 'num_inference_steps')
@@ -329,6 +332,7 @@ class DiceptionPipeline:
 
         # 2. Denoise
         self.scheduler.set_timesteps(steps, device=self.device)
+        self.scheduler.set_begin_index(0)                         # or it searches, and a GPU waits
         for timestep in self.scheduler.timesteps:
             velocity = self._velocity(latents[order], image_latents, pictures, embeds, pooled,
                                       tokens, timestep, cache)        # float32 (B, C, h, w)

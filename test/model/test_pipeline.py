@@ -129,6 +129,13 @@ def test_a_model_trained_from_zeros_starts_from_zeros(tiny, tmp_path):
     assert torch.equal(zeros.generate(SQUARE, 'depth', seed=7), expected)
 
 
+def test_the_pairs_of_a_single_prompt_need_no_list_around_them(pipe):
+    for pairs in ([(0.3, 0.5)], [[0.3, 0.5], [0.7, 0.2]]):
+        expected = pipe.generate(SQUARE, ['segmentation'], [pairs])
+        assert torch.equal(pipe.generate(SQUARE, 'segmentation', pairs), expected)
+    assert (expected - pipe.generate(SQUARE, 'segmentation')).abs().max() > 1e-3
+
+
 def test_texts_and_keys_name_the_same_prompt(pipe):
     assert torch.equal(pipe.generate(SQUARE, '[[image2depth]]'), pipe.generate(SQUARE, 'depth'))
 
