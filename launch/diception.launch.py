@@ -39,7 +39,7 @@ def node(context):
     camera_info = value['camera_info'] or image.rpartition('/')[0] + '/camera_info' * ('/' in image)
     given = {name: ParameterValue(value[name], value_type=str)
              for name in ('model', 'device', 'tasks') if value[name]}
-    given['use_sim_time'] = ParameterValue(value['use_sim_time'], value_type=bool)
+    given['use_sim_time'] = value['use_sim_time'].lower() == 'true'
     return [LifecycleNode(
         package='diception_ros', executable='diception_node', name='diception',
         namespace=value['namespace'], output='screen', emulate_tty=True,
