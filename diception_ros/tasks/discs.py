@@ -36,7 +36,7 @@ def find_discs(picture):
     area = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     wide, high = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     # 1. The radii there are: those of blobs that are round and as full as a disc.
-    fill = area / (wide * high)
+    fill = area / np.maximum(wide * high, 1)
     round_ = (np.abs(wide - high) <= 1 + 0.1 * wide) & (np.abs(fill - np.pi / 4) < 0.09) & (area >= 7)
     round_[0] = False
     known = np.sqrt(area[round_] / np.pi)
@@ -133,6 +133,13 @@ def _peak(votes, row, column):
             float((window.sum(axis=1) @ np.arange(window.shape[0])) / total + top))
 
 
+def painted_parts(picture):
+    """Where a skeleton picture is not black, uint8 (H, W)."""
+    red, green, blue = cv2.split(picture)
+    bright = cv2.max(cv2.max(red, green), blue)
+    return (cv2.GaussianBlur(bright, (0, 0), 0.7) > 0.25).astype(np.uint8)
+
+
 def painted_ways(spots, painted):
     """Share of the way between each two of spots (N, 2) that is painted, (N, N). `painted`: (H, W)."""
     height, width = painted.shape
@@ -221,8 +228,7 @@ def people(picture, masks=None):
     discs = find_discs(picture)
     if len(discs) == 0:
         return []
-    painted = (cv2.GaussianBlur(cv2.max(cv2.max(*cv2.split(picture)[:2]), cv2.split(picture)[2]),
-                                (0, 0), 0.7) > 0.25).astype(np.uint8)
+    painted = painted_parts(picture)
     owners = grouped(discs, painted, masks)
     found = []
     for owner in np.unique(owners):

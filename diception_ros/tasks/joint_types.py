@@ -59,11 +59,12 @@ def _log_chances(spots, cover, side):
     discs = features(spots, np.ones(len(spots), bool), side)
     pairs = pair_features(discs, cover)
     x, count = _linear(discs, 'enter'), len(spots)
+    pairs = np.maximum(_linear(pairs, 'pair'), 0)
     for layer in range(LAYERS):
         block = f'blocks.{layer}.'
         qkv = _linear(_norm(x, block + 'norm'), block + 'qkv').reshape(count, 3, HEADS, -1)
         q, k, v = qkv.transpose(1, 2, 0, 3)                                # [HEADS, N, WIDTH / HEADS]
-        bias = _linear(np.maximum(_linear(pairs, block + 'pair'), 0), block + 'bias').transpose(2, 0, 1)
+        bias = _linear(pairs, block + 'bias').transpose(2, 0, 1)
         weight = q @ k.transpose(0, 2, 1) / np.sqrt(WIDTH / HEADS) + bias  # [HEADS, N, N]
         weight = np.exp(weight - weight.max(axis=2, keepdims=True))
         weight /= weight.sum(axis=2, keepdims=True)

@@ -29,6 +29,15 @@ class PersonPose:
     label: int = 0                    # of the entity it belongs to, 0 = unknown
 
 
+def joints_drawn(keypoints, typed=True):
+    """Which joints of (17, 3) are drawn, bool (17,): those in the picture; untyped, none on the far
+    side of a head."""
+    shown = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
+    if not typed:
+        shown[:5] &= keypoints[:5, 2] > 1
+    return shown
+
+
 def draw_skeletons(people, shape, typed=True):
     """Skeleton picture, float32 (H, W, 3) in [0, 1], of people (K, 17, 3); third > 0: to be drawn.
 
@@ -40,9 +49,7 @@ def draw_skeletons(people, shape, typed=True):
     picture = np.zeros((*shape, 3), np.float32)
     centres, radii, colors = [], [], []
     for keypoints in people:
-        shown = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
-        if not typed:
-            shown[:5] &= keypoints[:5, 2] > 1
+        shown = joints_drawn(keypoints, typed)
         drawn = np.flatnonzero(shown)
         if drawn.size == 0:
             continue
@@ -117,6 +124,9 @@ class Pose:
         """Joints out of the picture are not drawn; hidden ones are."""
         return draw_skeletons([person.keypoints for person in truth.people], truth.depth.shape,
                               self.typed)
+
+    def drawn(self, keypoints):
+        return joints_drawn(keypoints, self.typed)
 
     def decode(self, picture, masks=None):
         """masks: label image of the people (H, W), 0 = nobody, if known: it tells untyped joints of

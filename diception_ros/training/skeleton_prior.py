@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teaches the prior that tells which joint an untyped disc is, from the worlds' mannequins.
 
-    python -m diception_ros.training.skeleton_prior [--seconds 300]
+    python -m diception_ros.training.skeleton_prior [--seconds 1200]
 
 writes `diception_ros/tasks/skeleton_prior.npz`. The net is a small set transformer: discs in, one of 17 types
 each out; how far the way between two discs is painted biases their attention. `tasks/joint_types.py` runs it.
@@ -31,22 +31,23 @@ class Prior(nn.Module):
     def __init__(self, inputs: int = 3, pairs: int = 7):
         super().__init__()
         self.enter = nn.Linear(inputs, WIDTH)
+        self.pair = nn.Linear(pairs, 24)
         self.blocks = nn.ModuleList()
         for _ in range(LAYERS):
             self.blocks.append(nn.ModuleDict({
                 'norm': nn.LayerNorm(WIDTH), 'qkv': nn.Linear(WIDTH, 3 * WIDTH),
-                'pair': nn.Linear(pairs, 32), 'bias': nn.Linear(32, HEADS),
+                'bias': nn.Linear(24, HEADS),
                 'out': nn.Linear(WIDTH, WIDTH), 'norm2': nn.LayerNorm(WIDTH),
                 'up': nn.Linear(WIDTH, 2 * WIDTH), 'down': nn.Linear(2 * WIDTH, WIDTH)}))
         self.norm = nn.LayerNorm(WIDTH)
         self.leave = nn.Linear(WIDTH, 17)
 
     def forward(self, discs, pairs, real):
-        x = self.enter(discs)
+        x, pairs = self.enter(discs), torch.relu(self.pair(pairs))
         batch, count, _ = x.shape
         for block in self.blocks:
             q, k, v = block['qkv'](block['norm'](x)).reshape(batch, count, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-            bias = block['bias'](torch.relu(block['pair'](pairs))).permute(0, 3, 1, 2)
+            bias = block['bias'](pairs).permute(0, 3, 1, 2)
             weight = q @ k.transpose(-1, -2) / math.sqrt(WIDTH / HEADS) + bias
             weight = weight.masked_fill(~real[:, None, None], -1e9).softmax(-1)
             x = x + block['out']((weight @ v).transpose(1, 2).reshape(batch, count, WIDTH))
@@ -87,9 +88,6 @@ def people(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             left, right = np.sort(places[number, :, 0])[[0, -1]]
             cut = left + (right - left) * dice.uniform(0.3, 0.7)
             shown &= (places[number, :, 0] > cut) == (dice.random() < 0.5)
-        if dice.random() < 0.5:
-            places[number, :, 0] *= -1          # mirrored: left is right
-            places[number], shown = places[number, MIRROR], shown[MIRROR]
         drawn[number] = shown
     return places, drawn
 
@@ -124,8 +122,8 @@ def covers(places: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--seconds', type=float, default=300)
-    parser.add_argument('--people', type=int, default=40000)
+    parser.add_argument('--seconds', type=float, default=1200)
+    parser.add_argument('--people', type=int, default=8000)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -133,21 +131,24 @@ def main() -> None:
     places, drawn = people(arguments.people, 0)
     shares = covers(places, drawn)
     good = np.flatnonzero(drawn.sum(axis=1) >= 3)
-    fit = torch.optim.AdamW(net.parameters(), 1.5e-3, weight_decay=0.01)
+    fit = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.01)
     start, step, mean = time.monotonic(), 0, 0.0
     rng = np.random.default_rng(0)
     while (gone := (time.monotonic() - start) / arguments.seconds) < 1:
-        fit.param_groups[0]['lr'] = 1.5e-3 * min(1, (step + 1) / 100) * (1 - gone)
-        some = rng.choice(good, 256)
-        spots, real = places[some].copy(), drawn[some].copy()
+        fit.param_groups[0]['lr'] = 2e-3 * min(1, (step + 1) / 100) * (1 - gone)
+        some = rng.choice(good, 96)
+        spots, real, cover = places[some].copy(), drawn[some].copy(), shares[some].astype(np.float32)
+        turned = rng.random(len(some)) < 0.5        # mirrored: left is right
+        spots[turned] = spots[turned][:, MIRROR] * (-1, 1)
+        real[turned] = real[turned][:, MIRROR]
+        cover[turned] = cover[turned][:, MIRROR][:, :, MIRROR]
         real &= rng.random(real.shape) > rng.choice((0, 0.1, 0.3), (len(some), 1))
-        real[real.sum(axis=1) < 2] = drawn[some][real.sum(axis=1) < 2]
+        real |= (real.sum(axis=1) < 2)[:, None]
         angle = rng.normal(0, 0.12, len(some))
         turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
         spots = np.einsum('nij,nkj->nki', turn, spots)
         size = np.ptp(spots, axis=1).max(axis=1)[:, None, None]
         spots += rng.normal(0, 0.006, spots.shape) * size
-        cover = shares[some].astype(np.float32)
         noisy = rng.random(cover.shape) < 0.02
         cover[noisy] = rng.random(int(noisy.sum()))
         side = np.zeros(real.shape, np.float32)     # now and then one joint's side is given

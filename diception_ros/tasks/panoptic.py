@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Panoptic: what is where and which one is it, from the pictures of entities and of categories together."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from diception_ros.tasks.entities import EntityMap, overlaps
+from diception_ros.tasks.truth import STUFF
+
+_LEAST_AREA = 0.001   # of the picture: smaller true segments are not counted
+
+
+def label_image(strengths, least=0.5):
+    """One label image of several categories, int32 (H, W): 1 + the category's number, 0 = none.
+
+    strengths: {category: float (H, W) in [0, 1]}, the brightness of the semantic pictures; where
+    several are above `least`, the brightest wins.
+    """
+    stack = np.stack([np.nan_to_num(strength) for strength in strengths.values()])
+    return np.where(stack.max(axis=0) > least, 1 + stack.argmax(axis=0), 0).astype(np.int32)
+
+
+def with_categories(entities, strengths, least=0.35):
+    """The same entities, each with the category whose picture is brightest on it.
+
+    The score is that picture's mean brightness on the entity; under `least` it stays unknown, ''.
+    """
+    if not strengths or not entities.instances:
+        return entities
+    names, flat = list(strengths), entities.labels.ravel()
+    area = np.maximum(np.bincount(flat), 1)
+    means = np.stack([np.bincount(flat, np.nan_to_num(strength).ravel()) / area
+                      for strength in strengths.values()])
+    named = []
+    for instance in entities.instances:
+        chances = means[:, instance.label]
+        best = int(chances.argmax())
+        known = chances[best] >= least
+        named.append(replace(instance, category=names[best] if known else '',
+                             score=float(np.clip(chances[best], 0, 1))))
+    return EntityMap(entities.labels, named, entities.valid)
+
+
+def panoptic_counts(entities, truth):
+    """What panoptic quality is made of: {category: [sum of IoU, hits, false ones, missed ones]}.
+
+    A hit is a true segment and a found one of its category with an IoU over 0.5. Stuff is one segment
+    a category; entities without a category count for nothing.
+    """
+    names = {instance.label: instance.category for instance in entities.instances}
+    found = np.zeros(max(names, default=0) + 1, np.int32)
+    for label, category in names.items():
+        # All parts of one kind of stuff are one segment: the first's label.
+        first = next(other for other, name in names.items() if name == category)
+        found[label] = first if category in STUFF else label if category else 0
+    table, true_area, found_area = overlaps(truth.instances, found[entities.labels])
+    ious = table / np.maximum(true_area[:, None] + found_area[None] - table, 1)
+    counts, hit = {}, set()
+    for label, category in truth.categories.items():
+        if label >= len(true_area) or true_area[label] < _LEAST_AREA * truth.instances.size:
+            continue
+        tally = counts.setdefault(category, [0.0, 0, 0, 0])
+        best = int(ious[label, 1:].argmax()) + 1 if ious.shape[1] > 1 else 0
+        if best and ious[label, best] > 0.5 and names[best] == category:
+            tally[0] += float(ious[label, best])
+            tally[1] += 1
+            hit.add(best)
+        else:
+            tally[3] += 1
+    for label in np.flatnonzero(found_area):
+        if label and label not in hit and found_area[label] >= _LEAST_AREA * truth.instances.size:
+            counts.setdefault(names[label], [0.0, 0, 0, 0])[2] += 1
+    return counts
+
+
+def panoptic_quality(counts):
+    """PQ = SQ x RQ, averaged over categories, of a list of `panoptic_counts`, one a picture."""
+    total = {}
+    for picture in counts:
+        for category, tally in picture.items():
+            total[category] = np.add(total.get(category, 0), tally)
+    figures = [(iou / max(hits, 1), hits / (hits + 0.5 * false + 0.5 * missed))
+               for iou, hits, false, missed in total.values() if hits + missed]
+    if not figures:
+        return {'pq': np.nan, 'sq': np.nan, 'rq': np.nan}
+    return {'pq': float(np.mean([sq * rq for sq, rq in figures])),
+            'sq': float(np.mean([sq for sq, rq in figures if rq] or [0.0])),
+            'rq': float(np.mean([rq for _, rq in figures]))}
