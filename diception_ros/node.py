@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import traceback
 from concurrent.futures import TimeoutError as NotYet
 
 if os.path.basename(sys.argv[0]) == 'diception_node':
@@ -202,15 +203,16 @@ def main():
     # come anywhere, also while the node is being taken down.
     signal.signal(signal.SIGINT, lambda *_: None)
     silence_opencv()
-    rclpy.init()
     status = 0
     try:
-        run(DiceptionNode())
-    except parameters.ParameterError as error:
-        rclpy.logging.get_logger('diception').fatal(str(error))
+        rclpy.init()
+        node = DiceptionNode()
+    except (parameters.ParameterError, RuntimeError) as error:
+        # RuntimeError: rcl's own words about a parameter file or an argument that it cannot read.
+        rclpy.logging.get_logger('diception').fatal(one_line(error))
         status = 2
-    except (ExternalShutdownException, KeyboardInterrupt):
-        pass
+    else:
+        run(node)
     rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -222,15 +224,23 @@ def run(node):
     """Configure and activate the node if it is to do so by itself, and spin it to the end."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    if node.settings['autostart']:
-        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            node.trigger_activate()
-    else:
-        node.get_logger().info('unconfigured: ros2 lifecycle set it to configure, then activate')
     try:
-        executor.spin()
-    finally:
-        node.worker.stop(0.5)
+        if node.settings['autostart']:
+            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+        else:
+            node.get_logger().info('unconfigured: ros2 lifecycle set it to configure, then activate')
+        while node.context.ok():
+            try:
+                executor.spin()
+            except Exception as error:
+                if isinstance(error, ExternalShutdownException):
+                    break
+                node.health.error('callback', f'a callback failed: {one_line(error)}')
+                node.get_logger().debug(traceback.format_exc())
+    except KeyboardInterrupt:
+        pass  # on_worker's, while a model was loaded
+    node.worker.stop(0.5)
 
 
 if __name__ == '__main__':

@@ -58,8 +58,8 @@ TABLE = (
               choices=('auto', 'batch', 'slices', 'tiles'), when=UNCONFIGURED),
     Parameter('tasks', ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose'),
               'What may run: depth, normals, entities, segmentation, pose, semantic:<category>, '
-              'restoration:<denoise|derain|lowlight>, adapter:<name>. A list, or one string with '
-              'commas.'),
+              'restoration:<denoise|derain|lowlight>, adapter:<name>. A list (semantic:person in '
+              'quotes), or one string with commas.'),
     Parameter('lazy', True, 'Run a task only while somebody subscribes to one of its outputs.'),
     Parameter('max_rate', 0.0, 'At most this many frames per second are looked at, the others '
               'dropped; 0 = as many as the model holds.', 0.0, 1000.0),

@@ -137,14 +137,11 @@ def test_a_misspelt_start_parameter_is_mentioned_with_what_was_meant(tmp_path):
     lock.close()
 
 
-def test_the_file_with_every_default_is_read_by_ros(tmp_path):
-    from pathlib import Path
-    config = Path(__file__).resolve().parents[2] / 'config/diception.yaml'
-    text = config.read_text().replace('autostart: true', 'autostart: false')
-    (tmp_path / 'diception.yaml').write_text(text)
+def test_a_parameter_file_that_ros_cannot_read_ends_the_node_with_one_line(tmp_path):
+    file = tmp_path / 'bad.yaml'
+    file.write_text('/**: {ros__parameters: {tasks: [semantic:person]}}')  # needs quotes
     domain, lock = free_domain()
-    node = NodeProcess(tmp_path / 'log', {}, domain, params_file=tmp_path / 'diception.yaml')
-    node.wait_for_line('unconfigured: ros2 lifecycle set')
-    assert 'unknown' not in node.text()
-    node.stop()
+    node = NodeProcess(tmp_path / 'log', {}, domain, params_file=file)
+    assert node.process.wait(120) == 2
+    assert 'bad.yaml' in node.text() and 'Traceback' not in node.text()
     lock.close()

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import pytest
+import rclpy
 import yaml
 
 from diception_ros.ros.parameters import (
@@ -105,7 +106,9 @@ def test_the_default_file_has_every_parameter_with_its_default_and_a_comment():
 @pytest.mark.parametrize('file', sorted(
     file for file in CONFIG.glob('*.yaml') if file.name != 'cameras.yaml'),
     ids=lambda file: file.name)
-def test_every_ready_set_of_parameters_is_valid(file):
+def test_every_ready_set_of_parameters_is_valid_and_read_by_ros(file):
+    # rcl's own parser is stricter than PyYAML.
+    rclpy.init(args=['--ros-args', '--params-file', str(file)], context=rclpy.Context())
     values = yaml.safe_load(file.read_text())
     settings_from({**defaults(), **values['/**']['ros__parameters']})
 
