@@ -42,7 +42,7 @@ def demo(
     seconds: Annotated[float, typer.Option(
         min=0.1, help='Play at most so much of your bag.')] = 20.0,
     frames: Annotated[int, typer.Option(min=1, help='Frames of the made-up camera.')] = 60,
-    seed: Annotated[int, typer.Option(min=0, help='Which world the made-up camera sees.')] = 7,
+    seed: Annotated[int, typer.Option(min=0, help='Which world the made-up camera sees.')] = 12,
     model: Annotated[str, typer.Option(help='nano, or a model directory.')] = 'nano',
     device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
 ) -> None:

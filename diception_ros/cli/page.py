@@ -44,7 +44,7 @@ class Panel:
 
 
 PANELS = (
-    Panel('depth', 'Depth', 'near is red, far is blue', 'depth/color', 'depth/relative'),
+    Panel('depth', 'Depth', 'bright is near', 'depth/color', 'depth/relative'),
     Panel('normals', 'Surface normals', 'a colour is a direction', 'normals/color',
           'normals/image_raw'),
     Panel('entities', 'Entities', 'every thing a colour of its own', 'entities/color',
@@ -330,7 +330,8 @@ def _cards(names: dict[str, str], report: Report, with_truth: bool) -> str:
 
 
 def _contact_sheet(sheet: dict[int, dict[str, str]], stamps: list[int]) -> str:
-    columns = [('camera', 'camera'), *((p.key, p.title.lower()) for p in PANELS)]
+    columns = [('camera', 'camera'), ('overlay', 'overlay'),
+               *((p.key, p.title.lower()) for p in PANELS)]
     drawn = set().union(*sheet.values())
     columns = [(key, title) for key, title in columns if key in drawn]
     cells = ['<span></span>'] + [f'<span>{title}</span>' for _, title in columns]
@@ -344,7 +345,7 @@ def _contact_sheet(sheet: dict[int, dict[str, str]], stamps: list[int]) -> str:
             when = f'<b>{moment:.1f} s</b><br>' if number == 0 else ''
             cells.append(f'<span class="who{last}">{when}{who}</span>')
             for key, _ in columns:
-                name = names.get(key + suffix if key != 'camera' or not suffix else 'overlay')
+                name = names.get(key + suffix)
                 cells.append(f'<img class="{last.strip()}" src="pictures/{name}" alt="">'
                              if name else '<span></span>')
     grid = f'grid-template-columns: 62px repeat({len(columns)}, 1fr)'

@@ -109,6 +109,9 @@ def test_reference_depth_comes_in_millimetres_or_metres(tmp_path, encoding, dtyp
 
 def test_the_thing_to_click_is_the_one_that_stays_largest_in_view():
     assert bags.thing_to_click(map(view, range(3))) == 2
+    person = view(0)
+    person.categories = {1: 'person', 2: 'ball'}
+    assert bags.thing_to_click([person]) == 2, 'what stands still comes first'
     empty = view(0)
     empty.categories = {1: 'wall', 2: 'floor'}
     assert bags.thing_to_click([empty]) is None
