@@ -20,8 +20,11 @@ def smooth_edges(scene, camera, placed, surface, colour, faces):
     `surface` int (H, W): as `raycast.cast` leaves it with first = `faces`.
     """
     height, width = surface.shape
-    across = surface[:, 1:] != surface[:, :-1]
-    down = surface[1:] != surface[:-1]
+    # an edge between two like colours shows no steps
+    tone = colour[1].reshape(height, width)
+    step = np.float32(.03) * tone.mean()
+    across = (surface[:, 1:] != surface[:, :-1]) & (np.abs(tone[:, 1:] - tone[:, :-1]) > step)
+    down = (surface[1:] != surface[:-1]) & (np.abs(tone[1:] - tone[:-1]) > step)
     edge = np.zeros((height, width), bool)
     edge[:, 1:] |= across
     edge[:, :-1] |= across
@@ -48,15 +51,14 @@ def smooth_edges(scene, camera, placed, surface, colour, faces):
     found = np.full(rx.shape, 1e9, np.float32)      # the sky is behind all
     pose = camera.pose.astype(np.float32)
     with np.errstate(divide='ignore', invalid='ignore'):
-        for face in range(faces):
-            pairs = np.flatnonzero(candidate == face)
-            if len(pairs):
-                axis = face >> 1
-                wall = (scene.high if face & 1 else scene.low)[axis] - camera.pose[axis, 3]
-                hit = np.float32(wall) / (pose[axis, 0] * rx[pairs] + pose[axis, 1] * ry[pairs]
-                                          + pose[axis, 2])
-                hit[hit <= 0] = np.inf
-                found[pairs] = hit
+        pairs = np.flatnonzero((candidate >= 0) & (candidate < faces))
+        axis, upper = candidate[pairs] >> 1, candidate[pairs] & 1
+        ends = np.stack([scene.low, scene.high]) - camera.pose[:3, 3]
+        row = pose[axis, :, None]
+        hit = ends[upper, axis].astype(np.float32)[:, None] / (
+            row[:, 0] * rx[pairs] + row[:, 1] * ry[pairs] + row[:, 2])
+        hit[hit <= 0] = np.inf
+        found[pairs] = hit
         solid = candidate - faces
         kinds = np.where(solid >= 0, placed.solids.kind[np.maximum(solid, 0)], -1)
         maps = placed.rays.reshape(-1, 9).T

@@ -535,7 +535,9 @@ class Draw:
             power = dice.uniform(.5, 1.4) * (.6 if number else 1)
             if outdoor:
                 power = 0 if dice.random() < .3 else dice.uniform(.8, 2.5)      # 0: overcast
-            soft = 0 if self.chance(.06, .15) else dice.uniform(.01, .12 + .1 * self.level)
+            soft = dice.uniform(.01, .12 + .1 * self.level)
+            if self.chance(.06, .15) or (number and dice.random() < .5):
+                soft = 0
             if power:
                 colour = power * (1 + warm), power, power * (1 - warm)
                 lights.append(Light(position, colour, soft))

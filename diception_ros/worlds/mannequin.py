@@ -191,6 +191,7 @@ def mannequin(body, pose, position, heading, instance, paint):
         round_cones(np.array(start), np.array(end), np.array(first), np.array(second),
                     np.array(side), np.array(flat), instance, paints),
         ellipsoids(centre, turn, np.array(radii) * body.height, instance, ball_paints)])
+    solids.casts[len(cones):] = np.max(radii, axis=1) > .02      # no shadows of eyelashes
     # Down to the ground, which the lowest sole touches, then to its place in the world.
     cos, sin = math.cos(heading), math.sin(heading)
     spin = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])

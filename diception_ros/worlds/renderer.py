@@ -54,7 +54,7 @@ def render(scene, camera, photo=None):
     shown = np.bincount(instances.ravel(), minlength=max(scene.categories) + 1)
     categories = {number: name for number, name in scene.categories.items() if shown[number]}
     return Truth(rgb=rgb, depth=depth, normals=normal_map, instances=instances,
-                 categories=categories, people=_people(scene, camera, depth, instances),
+                 categories=categories, people=_people(scene, camera, depth, instances, categories),
                  intrinsics=camera.intrinsics.copy(), camera_pose=camera.pose.copy())
 
 
@@ -256,7 +256,8 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
     density = columns[7][row]
     facing = np.abs(normals[0][which] * px[which] + normals[1][which] * py[which]
                     + normals[2][which])
-    footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density / np.maximum(facing, .25)
+    footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density
+    footprint /= np.sqrt(np.maximum(facing, .05))      # between its two sides
     value = textures.sample(columns[6].astype(np.intp)[row], u * density, v * density, footprint)
     for i in range(3):
         colour[i][which] += (columns[3 + i] - columns[i])[row] * value
@@ -285,13 +286,13 @@ def _shadow(scene, lamp, size, relative, position, normal, facing):
     step_x, step_y = (right - left) / side, (bottom - top) / side
     x = (left + (np.arange(side) + .5) * step_x).astype(np.float32)
     y = (top + (np.arange(side) + .5) * step_y).astype(np.float32)
-    picture = np.full((side, side), np.inf, np.float32)
-    cast(placed, x, y, picture, np.zeros((side, side), np.int32))
     # a border as wide as the blur: outside the map all is lit
-    reach = lamp.size / max(float(picture.min()), .1) / min(step_x, step_y)
+    reach = lamp.size / (.6 * np.linalg.norm(lamp.position - middle)) / min(step_x, step_y)
     border = int(1.2 * reach) + 2
-    picture = np.pad(picture, border, constant_values=np.inf)
     wide = side + 2 * border
+    picture = np.full((wide, wide), np.inf, np.float32)
+    inner = slice(border, border + side)
+    cast(placed, x, y, picture[inner, inner], np.zeros((side, side), np.int32))
 
     offset = (position - lamp.position).astype(np.float32)
     rotation = pose[:3, :3].astype(np.float32)
@@ -358,12 +359,12 @@ def _looking(position, target):
     return pose
 
 
-def _people(scene, camera, depth, instances):
-    """The people of whom at least one pixel is in the picture."""
+def _people(scene, camera, depth, instances, categories):
+    """The people of whom at least one pixel is in the picture, and so in `categories`."""
     height, width = depth.shape
     people = []
     for figure in scene.figures:
-        if not (instances == figure.instance).any():
+        if figure.instance not in categories:
             continue
         pixels, _ = camera.project(figure.joints)
         local = camera.to_camera(figure.joints)

@@ -103,7 +103,7 @@ def sample(texture, u, v, footprint):
     """Values in [0, 1], float32 (P,). `texture` int (P,); `u`, `v` float32 (P,) in tiles;
     `footprint` (P,): what a pixel covers, in tiles."""
     texels, offsets, stride = atlas()
-    level = np.log2(np.maximum(footprint * SIDE, 1)) + .4
+    level = np.log2(np.maximum(footprint * SIDE, 1)) + .2
     level = np.minimum(level.astype(np.intp), len(offsets) - 1)
     side = (SIDE >> np.arange(len(offsets)))[level]
     wide = side.astype(np.float32)
