@@ -87,3 +87,12 @@ def panoptic_quality(counts):
     return {'pq': float(np.mean([sq * rq for sq, rq in figures])),
             'sq': float(np.mean([sq for sq, rq in figures if rq] or [0.0])),
             'rq': float(np.mean([rq for _, rq in figures]))}
+
+
+def labels_of(entities, mask, least=0.5):
+    """The label image of those entities that lie in `mask`, bool (H, W), to more than `least`; else 0."""
+    flat = entities.labels.ravel()
+    area = np.bincount(flat)
+    inside = np.bincount(flat, np.asarray(mask, bool).ravel(), len(area)) > least * np.maximum(area, 1)
+    inside[0] = False
+    return np.where(inside[entities.labels], entities.labels, 0).astype(np.int32)

@@ -57,7 +57,7 @@ def candidates(picture):
             found.append((joint, left + x + (mine.sum(axis=0) @ np.arange(w)) / weight,
                           top + y + (mine.sum(axis=1) @ np.arange(h)) / weight,
                           float(np.partition(mine.ravel(), -max(1, area // 4))[-max(1, area // 4):].mean()),
-                          weight, np.sqrt(area / np.pi)))
+                          weight, max(w, h) / 2))
     return np.array(found, np.float32).reshape(-1, 6)
 
 
@@ -103,7 +103,7 @@ def _height(person):
 
 
 def _grouped(found, picture):
-    """Lists of candidates' numbers, one list a person: joined along limbs, the least stretched first."""
+    """Lists of candidates' numbers, one list a person: joined along limbs, the likeliest first."""
     owner = list(range(len(found)))
     members = [[number] for number in owner]
     kinds = [{int(joint)} for joint in found[:, 0]]
@@ -118,10 +118,14 @@ def _grouped(found, picture):
         starts, ends = found[first, 1:3][:, None], found[second, 1:3][None]
         height = np.linalg.norm(starts - ends, axis=2) / length
         bare = 1 - _coverage(starts, ends, painted)
-        # The implied height of the person, longer where the way between is not a limb.
-        # Light blobs are likelier to be no joint.
+        # A disc is 4 % of its person: limbs that are as long as that tells, between discs of one size,
+        # painted all the way, are likeliest. Light blobs are likelier to be no joint.
+        one, two = found[first, 5][:, None], found[second, 5][None]
+        tall = height / (25 * (one + two) / 2)
+        unlike = np.abs(np.log(one / two))
         light = np.minimum(share[first][:, None], share[second][None])
-        cost = (height + 10) * (1 + 3 * bare) / light
+        cost = ((0.3 + np.maximum(0.8 - tall, 0) + np.maximum(tall - 1.2, 0)) * (1 + 3 * bare)
+                * (1 + 3 * unlike) / light)
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if bare[i, j] < 0.5:
                 edges.append((cost[i, j], height[i, j], int(first[i]), int(second[j])))
