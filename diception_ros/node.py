@@ -229,7 +229,8 @@ def run(node):
             if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
                 node.trigger_activate()
         else:
-            node.get_logger().info('unconfigured: ros2 lifecycle set it to configure, then activate')
+            node.get_logger().info(
+                'unconfigured: ros2 lifecycle set it to configure, then activate')
         while node.context.ok():
             try:
                 executor.spin()

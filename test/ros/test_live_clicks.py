@@ -17,8 +17,7 @@ def image(robot, shift=0):
 
 def click(robot, *pixels):
     for x, y in pixels:
-        robot.send(Point(x=float(x), y=float(y)))
-        robot.spin(0.2)
+        robot.tell(Point(x=float(x), y=float(y)))
 
 
 def points_set(robot):
@@ -110,11 +109,10 @@ def camera_info():
 def test_a_point_in_the_cameras_frame_is_projected_into_every_picture(robot):
     """0.5 m right and 0.25 m down at 2 m: pixel (105, 72.5)."""
     robot.listen('segmentation/mask')
-    robot.send(camera_info())
+    robot.tell(camera_info())
     place = PointStamped(header=robot.header())
     place.point.x, place.point.y, place.point.z = 0.5, 0.25, 2.0
-    robot.send(place)
-    robot.spin(0.3)
+    robot.tell(place)
     by_space = robot.ask(image(robot))['segmentation/mask'].data
     robot.trigger('clear_points')
     click(robot, (105, 72.5))
@@ -124,23 +122,21 @@ def test_a_point_in_the_cameras_frame_is_projected_into_every_picture(robot):
 
 def test_a_point_behind_the_camera_selects_nothing_and_is_kept(robot):
     robot.listen('segmentation/mask')
-    robot.send(camera_info())
+    robot.tell(camera_info())
     place = PointStamped(header=robot.header())
     place.point.z = -2.0
-    robot.send(place)
-    robot.spin(0.3)
+    robot.tell(place)
     assert not any(robot.ask(image(robot))['segmentation/mask'].data)
     assert points_set(robot) == 1
 
 
 def test_a_point_in_another_frame_says_what_is_missing(robot):
     robot.listen('segmentation/mask')
-    robot.send(camera_info())
+    robot.tell(camera_info())
     place = PointStamped(header=robot.header('map'))
     place.point.z = 2.0
     start = len(robot.node.text())
-    robot.send(place)
-    robot.spin(0.3)
+    robot.tell(place)
     assert not any(robot.ask(image(robot))['segmentation/mask'].data)
     robot.node.wait_for_line("clicked_point is ignored: (it is in frame 'map', the camera in "
                              "'camera_optical': tf2_ros|no transform from 'map')", after=start)

@@ -2,6 +2,7 @@
 """The lifecycle of a live node: every step undone by its opposite, and an end without a trace."""
 
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -65,6 +66,35 @@ def test_configure_loads_activate_subscribes_deactivate_unsubscribes_cleanup_fre
     robot.spin(until=lambda: robot.own.count_subscribers('image') == 0, what='an unsubscription')
     assert robot.change_state('cleanup')
     assert 'memory of transformer MiB' not in robot.report()[2]
+
+
+@pytest.mark.parametrize('parameters, words', [
+    ({'model': '/nowhere/at/all'}, '/nowhere/at/all'),
+    ({'device': 'cuda:0'}, 'device.*cpu'),
+    ({'tasks': ['depth', 'adapter:none']}, "cannot do 'adapter:none'"),
+    ({'model': 'truncated'}, 'transformer/diffusion_pytorch_model.safetensors'),
+])
+def test_a_model_that_cannot_be_used_is_refused_in_one_line_and_a_good_one_taken_after(
+        robot, tiny_model, tmp_path, parameters, words):
+    if parameters.get('device') == 'cuda:0':
+        torch = pytest.importorskip('torch')
+        if torch.cuda.is_available():
+            pytest.skip('there is a CUDA device')
+    if parameters.get('model') == 'truncated':
+        shutil.copytree(tiny_model, tmp_path / 'truncated')
+        file = tmp_path / 'truncated/transformer/diffusion_pytorch_model.safetensors'
+        file.write_bytes(file.read_bytes()[:1000])
+        parameters = {'model': str(tmp_path / 'truncated')}
+    before = {name: robot.get(name) for name in parameters}
+    assert robot.set(**parameters) == ''
+    start = len(robot.node.text())
+    assert not robot.change_state('configure')
+    line = robot.node.wait_for_line(f'cannot configure: .*{words}', after=start)
+    assert 'ERROR' in line and robot.state() == 'unconfigured'
+    assert len(robot.node.text()[start:].splitlines()) == 2  # 'loading', and this
+    assert robot.report()[0] == b'\x02'
+    assert robot.set(**before) == ''
+    assert robot.change_state('configure')
 
 
 def test_cycles_with_frames_streaming_leak_nothing_and_nothing_comes_after_deactivate(robot):
