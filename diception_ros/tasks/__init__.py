@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks: what a model paints, and what its paintings mean. One file per task, numpy and OpenCV only.
+"""Tasks: what a model paints, and what its paintings mean; a file each, numpy and OpenCV only.
 
 A task is a small class with
     name            as users write it: 'depth', 'semantic:person', ...
@@ -7,7 +7,7 @@ A task is a small class with
     published_prompt  what the published model was trained with; None if it does not know the task
     needs_points    True where clicks are part of the question
     encode(truth, rng=None, points=None) -> target picture, float32 (H, W, 3) in [0, 1]
-    decode(picture) -> result; takes any float picture (H, W, 3) of any size, never raises for its content
+    decode(picture) -> result; takes any float picture (H, W, 3), never raises for its content
     score(result, truth) -> dict of figures
     constant(truths) -> the best result of one who does not look: the baseline to beat
 To add a task: write its file, and name it below.

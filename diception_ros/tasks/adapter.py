@@ -16,7 +16,9 @@ class Adapter:
         self.name = self.prompt_key = f'adapter:{name}'
 
     def encode(self, truth, rng=None, points=None):
-        raise ValueError(f"'{self.name}' is taught by pictures: it has no target in a world's truth")
+        raise ValueError(
+            f"'{self.name}' is taught by pictures: it has no target in a world's truth"
+        )
 
     def decode(self, picture):
         return np.rint(255 * clean(picture)).astype(np.uint8)

@@ -10,8 +10,9 @@ from diception_ros.tasks.pictures import clean, resized
 def relative_disparity(depth):
     """Disparity of a depth map, scaled to [0, 1].
 
-    depth: (H, W) metres along Z, +inf for sky. Returns float32 (H, W): 1/z, affine so that its 2nd and
-    98th percentile over finite depth are 0 and 1, clipped; sky 0; 0.5 where all is equally far.
+    depth: (H, W) metres along Z, +inf for sky. Returns float32 (H, W): 1/z, affine so that its 2nd
+    and 98th percentile over finite depth are 0 and 1, clipped; sky 0; 0.5 where all is equally
+    far.
     """
     known = np.isfinite(depth) & (depth > 0)
     inverse = np.divide(1, depth, out=np.zeros(depth.shape, np.float32), where=known)
@@ -39,7 +40,8 @@ class Depth:
 
     def decode(self, picture):
         return cv2.transform(clean(picture), np.full((1, 3), 1 / 3, np.float32)).reshape(
-            np.shape(picture)[:2])
+            np.shape(picture)[:2]
+        )
 
     def score(self, result, truth):
         """AbsRel and delta1 after the least-squares fit of `1/z = a * result + b` to the truth.
@@ -53,11 +55,13 @@ class Depth:
         depth = truth.depth[known].astype(np.float64)
         disparity = resized(result, truth.depth.shape)[known].astype(np.float64)
         centred, inverse = disparity - disparity.mean(), 1 / depth
-        spread = (centred ** 2).mean()
+        spread = (centred**2).mean()
         a = (centred * inverse).mean() / spread if spread > 1e-12 else 0.0
         fitted = 1 / np.clip(a * centred + inverse.mean(), 0.5 / depth.max(), 2 / depth.min())
-        return {'absrel': float((np.abs(fitted - depth) / depth).mean()),
-                'delta1': float((np.maximum(fitted / depth, depth / fitted) < 1.25).mean())}
+        return {
+            'absrel': float((np.abs(fitted - depth) / depth).mean()),
+            'delta1': float((np.maximum(fitted / depth, depth / fitted) < 1.25).mean()),
+        }
 
     def constant(self, truths):
         """The mean disparity picture: the best answer of one who does not look."""

@@ -11,7 +11,7 @@ from diception_ros.tasks import joint_types
 from diception_ros.tasks.regions import noise_level
 from diception_ros.tasks.skeleton import JOINTS
 
-_RED = 0.45       # red over the other channels, from which on a pixel is a disc's
+_RED = 0.45  # red over the other channels, from which on a pixel is a disc's
 _MOST_BLOBS = 200
 
 
@@ -24,7 +24,8 @@ def disc_radius(keypoints, shape):
 
 
 def find_discs(picture):
-    """Centres, radius and score of discs, float32 (K, 4), of a picture float32 (H, W, 3) in [0, 1]."""
+    """Centres, radius and score of discs, float32 (K, 4), of a picture float32 (H, W, 3) in [0,
+    1]."""
     red, green, blue = cv2.split(picture)
     redness = np.clip(red - cv2.max(green, blue), 0, 1)
     sigma = noise_level(np.rint(255 * redness).astype(np.uint8))
@@ -37,17 +38,19 @@ def find_discs(picture):
     wide, high = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     # 1. The radii there are: those of blobs that are round and as full as a disc.
     fill = area / np.maximum(wide * high, 1)
-    round_ = (np.abs(wide - high) <= 1 + 0.1 * wide) & (np.abs(fill - np.pi / 4) < 0.09) & (area >= 7)
+    round_ = (
+        (np.abs(wide - high) <= 1 + 0.1 * wide) & (np.abs(fill - np.pi / 4) < 0.09) & (area >= 7)
+    )
     round_[0] = False
     known = np.sqrt(area[round_] / np.pi)
     if known.size == 0:
         known = np.array([max(2.0, float(cv2.distanceTransform(mask, cv2.DIST_L2, 5).max()))])
     usual = float(np.median(known))
-    single = round_ & (area < 1.5 * np.pi * usual ** 2)
+    single = round_ & (area < 1.5 * np.pi * usual**2)
     found = []
     order = 1 + np.argsort(-area[1:])[:_MOST_BLOBS]
     for blob in order:
-        if area[blob] < 0.2 * np.pi * usual ** 2:
+        if area[blob] < 0.2 * np.pi * usual**2:
             continue
         x, y, w, h = stats[blob, :4]
         if single[blob]:
@@ -63,23 +66,29 @@ def find_discs(picture):
             radii = np.unique(np.round(usual * np.array((0.8, 0.9, 1.0)) * 2) / 2)
         margin = 3
         top, left = max(0, y - margin), max(0, x - margin)
-        window = np.s_[top:y + h + margin, left:x + w + margin]
+        window = np.s_[top : y + h + margin, left : x + w + margin]
         part = np.where(blobs[window] == blob, redness[window], 0)
-        best = min((_split((blobs[window] == blob), part, radius) for radius in radii),
-                   key=lambda split: split[0])
+        best = min(
+            (_split((blobs[window] == blob), part, radius) for radius in radii),
+            key=lambda split: split[0],
+        )
         found += [(cx + left, cy + top, radius, score) for cx, cy, radius, score in best[1]]
     return np.array(found, np.float32).reshape(-1, 4)
 
 
 def _split(mask, redness, radius):
-    """Discs of one radius that cover a blob: the pixels that stay wrong, [(x, y, radius, score)]."""
+    """Discs of one radius that cover a blob: the pixels that stay wrong, [(x, y, radius,
+    score)]."""
     height, width = mask.shape
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
     # 1. Every border pixel votes for the place one radius inwards.
     across, down = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
     steep = np.hypot(across, down)
-    rows, columns = np.nonzero(mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8),
-                                                 borderValue=0) == 0) & (steep > 1e-3))
+    rows, columns = np.nonzero(
+        mask
+        & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) == 0)
+        & (steep > 1e-3)
+    )
     votes = np.zeros(mask.shape, np.float32)
     if rows.size:
         inward = np.stack([across, down], axis=2)[rows, columns] / steep[rows, columns][:, None]
@@ -102,11 +111,13 @@ def _split(mask, redness, radius):
     spots = np.array([_peak(votes, row, column) for row, column in zip(rows, columns, strict=True)])
     # 2. The discs that are needed to explain the blob, the most useful first.
     grid_x, grid_y = np.arange(width), np.arange(height)[:, None]
-    drawn = np.array([(grid_x - x) ** 2 + (grid_y - y) ** 2 <= (radius + 0.3) ** 2 for x, y in spots])
+    drawn = np.array(
+        [(grid_x - x) ** 2 + (grid_y - y) ** 2 <= (radius + 0.3) ** 2 for x, y in spots]
+    )
     covered, chosen = np.zeros(mask.shape, bool), []
-    least = 0.07 * np.pi * radius ** 2
+    least = 0.07 * np.pi * radius**2
     while True:
-        fresh = (drawn & ~covered)
+        fresh = drawn & ~covered
         gain = (fresh & mask).sum(axis=(1, 2)) - 1.0 * (fresh & ~mask).sum(axis=(1, 2))
         gain = gain + 0.3 * strength
         gain[chosen] = -np.inf
@@ -120,17 +131,21 @@ def _split(mask, redness, radius):
         covered = drawn[chosen[0]]
     wrong = np.count_nonzero(covered != mask) + 2.0 * len(chosen)
     top = max(float(strength.max()), 1e-6)
-    return wrong, [(*spots[one], radius, float(np.clip(strength[one] / top, 0.1, 1))) for one in chosen]
+    return wrong, [
+        (*spots[one], radius, float(np.clip(strength[one] / top, 0.1, 1))) for one in chosen
+    ]
 
 
 def _peak(votes, row, column):
     top, left = max(0, row - 1), max(0, column - 1)
-    window = votes[top:row + 2, left:column + 2]
+    window = votes[top : row + 2, left : column + 2]
     total = float(window.sum())
     if total <= 0:
         return float(column), float(row)
-    return (float((window.sum(axis=0) @ np.arange(window.shape[1])) / total + left),
-            float((window.sum(axis=1) @ np.arange(window.shape[0])) / total + top))
+    return (
+        float((window.sum(axis=0) @ np.arange(window.shape[1])) / total + left),
+        float((window.sum(axis=1) @ np.arange(window.shape[0])) / total + top),
+    )
 
 
 def painted_parts(picture):
@@ -141,7 +156,8 @@ def painted_parts(picture):
 
 
 def painted_ways(spots, painted):
-    """Share of the way between each two of spots (N, 2) that is painted, (N, N). `painted`: (H, W)."""
+    """Share of the way between each two of spots (N, 2) that is painted, (N, N). `painted`: (H,
+    W)."""
     height, width = painted.shape
     share = np.linspace(0.1, 0.9, 9)[:, None, None, None]
     way = np.rint(spots[:, None] + share * (spots[None] - spots[:, None])).astype(int)
@@ -152,8 +168,9 @@ def painted_ways(spots, painted):
 def grouped(discs, painted, masks=None):
     """Person of each disc, int (N,), 0 = none, counted from 1.
 
-    masks: label image of the people (H, W), 0 = nobody, if known: a disc belongs to the person it lies
-    on, or the nearest one in reach. Else, or elsewhere: what is painted in one piece is one person.
+    masks: label image of the people (H, W), 0 = nobody, if known: a disc belongs to the person it
+    lies on, or the nearest one in reach. Else, or elsewhere: what is painted in one piece is one
+    person.
     """
     count, pieces = cv2.connectedComponents(painted, connectivity=8)
     height, width = painted.shape
@@ -181,15 +198,17 @@ def grouped(discs, painted, masks=None):
 
 def _nearest_person(masks):
     """Distance (H, W) to the nearest person's pixel, and who that is (H, W)."""
-    gap, index = cv2.distanceTransformWithLabels((masks == 0).astype(np.uint8), cv2.DIST_L2, 5,
-                                                 labelType=cv2.DIST_LABEL_PIXEL)
+    gap, index = cv2.distanceTransformWithLabels(
+        (masks == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     owner = np.zeros(int(index.max()) + 1, masks.dtype)
     owner[index[masks > 0]] = masks[masks > 0]
     return gap, owner[index]
 
 
 def _rescue_strays(people, discs, painted):
-    """A disc whose limbs all lead to other people's discs lies on the wrong one: it goes to them."""
+    """A disc whose limbs all lead to other people's discs lies on the wrong one: it goes to
+    them."""
     if len(discs) < 3:
         return
     cover = painted_ways(discs[:, :2], painted)
@@ -198,8 +217,12 @@ def _rescue_strays(people, discs, painted):
     for disc in np.flatnonzero(people > 0):
         near = np.flatnonzero(linked[disc])
         near = near[np.argsort(apart[disc, near])[:3]]
-        if near.size and (people[near] != people[disc]).all() and np.ptp(people[near]) == 0 \
-                and people[near[0]] > 0:
+        if (
+            near.size
+            and (people[near] != people[disc]).all()
+            and np.ptp(people[near]) == 0
+            and people[near[0]] > 0
+        ):
             people[disc] = people[near[0]]
 
 
@@ -214,7 +237,11 @@ def _merged(people, discs):
                 if sizes[i] + sizes[j] > len(JOINTS):
                     continue
                 one, two = discs[people == a], discs[people == b]
-                size = max(np.ptp(one[:, :2], axis=0).max(), np.ptp(two[:, :2], axis=0).max(), 20 * one[0, 2] / 4)
+                size = max(
+                    np.ptp(one[:, :2], axis=0).max(),
+                    np.ptp(two[:, :2], axis=0).max(),
+                    20 * one[0, 2] / 4,
+                )
                 gap = np.linalg.norm(one[:, None, :2] - two[None, :, :2], axis=2).min() / size
                 if gap < best and min(sizes[i], sizes[j]) < 6:
                     best, pair = gap, (a, b)
@@ -224,7 +251,8 @@ def _merged(people, discs):
 
 
 def people(picture, masks=None):
-    """People of a picture: [(keypoints float32 (17, 3), left and right sure, person's label in masks)]."""
+    """People of a picture: [(keypoints float32 (17, 3), left and right sure, person's label in
+    masks)]."""
     discs = find_discs(picture)
     if len(discs) == 0:
         return []
@@ -233,11 +261,13 @@ def people(picture, masks=None):
     found = []
     for owner in np.unique(owners):
         mine = discs[owners == owner]
-        mine = mine[np.argsort(-mine[:, 3])[:len(JOINTS)]]
+        mine = mine[np.argsort(-mine[:, 3])[: len(JOINTS)]]
         keypoints = np.full((17, 3), np.nan, np.float32)
         keypoints[:, 2] = 0
         cover = painted_ways(mine[:, :2], painted)
-        types, sure, sides = joint_types.typed(mine[:, :2].astype(np.float32), cover.astype(np.float32))
+        types, sure, sides = joint_types.typed(
+            mine[:, :2].astype(np.float32), cover.astype(np.float32)
+        )
         for joint, disc, chance in zip(types, mine, sure, strict=True):
             keypoints[joint] = (*disc[:2], max(chance, 1e-3))
         label = int(owner) if masks is not None and (masks == owner).any() else 0

@@ -14,39 +14,45 @@ from diception_ros.tasks.pictures import clean, resized_labels
 from diception_ros.tasks.regions import color_regions
 from diception_ros.tasks.truth import STUFF
 
-# A model that must answer in one step cannot guess a random colour: colours by 'position' are ones it
-# can tell from what it sees. Stuff is dark, each kind in a fixed colour; a thing's blue is its kind.
-_STUFF_COLORS = {'floor': (0, 0, 0.3), 'wall': (0.3, 0, 0), 'ceiling': (0, 0.3, 0),
-                 'sky': (0, 0.15, 0.3)}
+# A model that must answer in one step cannot guess a random colour: colours by 'position' are ones
+# it can tell from what it sees. Stuff is dark, each kind in a fixed colour; a thing's blue is its
+# kind.
+_STUFF_COLORS = {
+    'floor': (0, 0, 0.3),
+    'wall': (0.3, 0, 0),
+    'ceiling': (0, 0.3, 0),
+    'sky': (0, 0.15, 0.3),
+}
 _THING_BLUE = {'table': 0.35, 'box': 0.5, 'ball': 0.65, 'cylinder': 0.8, 'person': 1.0}
 _READ_SIZE = 640 * 480
-_LEAST_AREA = 0.001   # of the picture: what is smaller is not counted
+_LEAST_AREA = 0.001  # of the picture: what is smaller is not counted
 
 
 @dataclass
 class Instance:
     """One entity of a picture."""
 
-    label: int            # its value in the label image
-    bbox: tuple           # x, y of the left upper pixel, width, height, in pixels
-    area: int             # pixels
-    centroid: tuple       # x, y in pixels
-    color: tuple          # its mean colour in the model's picture, r, g, b in [0, 1]
-    category: str = ''    # '' where unknown
-    score: float = 1.0    # in [0, 1]
+    label: int  # its value in the label image
+    bbox: tuple  # x, y of the left upper pixel, width, height, in pixels
+    area: int  # pixels
+    centroid: tuple  # x, y in pixels
+    color: tuple  # its mean colour in the model's picture, r, g, b in [0, 1]
+    category: str = ''  # '' where unknown
+    score: float = 1.0  # in [0, 1]
 
 
 @dataclass
 class EntityMap:
     """All entities of a picture; `valid` is False where the picture was no answer at all."""
 
-    labels: np.ndarray    # int32 (H, W), 0 = none
+    labels: np.ndarray  # int32 (H, W), 0 = none
     instances: list
     valid: bool = True
 
 
 def position_colors(truth):
-    """Colours float32 (max label + 1, 3) that say where and what each instance is; row 0 is black."""
+    """Colours float32 (max label + 1, 3) that say where and what each instance is; row 0 is
+    black."""
     height, width = truth.instances.shape
     labels = truth.instances.ravel()
     count = max(int(labels.max(initial=0)), max(truth.categories, default=0)) + 1
@@ -59,12 +65,17 @@ def position_colors(truth):
         if category in STUFF:
             colors[label] = _STUFF_COLORS[category]
         elif label > 0:
-            colors[label] = (0.3 + 0.7 * x[label], 0.3 + 0.7 * near[label], _THING_BLUE.get(category, 0.5))
+            colors[label] = (
+                0.3 + 0.7 * x[label],
+                0.3 + 0.7 * near[label],
+                _THING_BLUE.get(category, 0.5),
+            )
     return colors
 
 
 def random_colors(count, rng, apart=45 / 255):
-    """`count` random colours float32 (count, 3), `apart` from each other and from black if they fit."""
+    """`count` random colours float32 (count, 3), `apart` from each other and from black if they
+    fit."""
     colors = np.zeros((count + 1, 3), np.float32)
     for number in range(1, count + 1):
         tried = rng.random((32, 3), np.float32)
@@ -110,13 +121,16 @@ class Entities:
             size = max(1, round(width * shrink)), max(1, round(height * shrink))
             labels = regions(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
             labels = resized_labels(labels, (height, width))
-        return EntityMap(np.zeros_like(labels), [], False) if not valid else described(labels, picture)
+        return (
+            EntityMap(np.zeros_like(labels), [], False) if not valid else described(labels, picture)
+        )
 
     def score(self, result, truth):
         """Mean over true instances (0.1 % of the picture and more) of the IoU with their match.
 
         Matching is one to one, the best in total. `recall50`: share of instances matched over 0.5;
-        `false`: number of regions of 0.1 % and more that lie on something known and are like nothing.
+        `false`: number of regions of 0.1 % and more that lie on something known and are like
+        nothing.
         """
         labels = resized_labels(result.labels, truth.instances.shape)
         overlap, true_area, guess_area = overlaps(truth.instances, labels)
@@ -132,9 +146,11 @@ class Entities:
         union = true_area[1:, None] + guess_area[None, 1:] - overlap[1:, 1:]
         like = (overlap[1:, 1:] / np.maximum(union, 1)).max(axis=0, initial=0) > 0.5
         false = (guess_area[1:] >= least) & (overlap[0, 1:] < 0.5 * guess_area[1:]) & ~like
-        return {'miou': float(matched.sum() / known.size),
-                'recall50': float((matched > 0.5).sum() / known.size),
-                'false': float(np.count_nonzero(false))}
+        return {
+            'miou': float(matched.sum() / known.size),
+            'recall50': float((matched > 0.5).sum() / known.size),
+            'false': float(np.count_nonzero(false)),
+        }
 
     def constant(self, truths):
         """One entity over the whole picture."""
@@ -160,15 +176,22 @@ def described(labels, picture):
     labels = compact[labels]
     flat, count = labels.ravel(), present.size + 1
     area = np.bincount(flat, minlength=count)
-    color = np.stack([np.bincount(flat, channel.ravel(), count) for channel in cv2.split(picture)], axis=1)
+    color = np.stack(
+        [np.bincount(flat, channel.ravel(), count) for channel in cv2.split(picture)], axis=1
+    )
     height, width = labels.shape
     x = np.bincount(flat, np.tile(np.arange(width), height), count)
     y = np.bincount(flat, np.repeat(np.arange(height), width), count)
     instances = []
     for label, box in enumerate(find_objects(labels), 1):
         rows, columns = box
-        instances.append(Instance(
-            label, (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
-            int(area[label]), (float(x[label] / area[label]), float(y[label] / area[label])),
-            tuple(float(value) for value in color[label] / area[label])))
+        instances.append(
+            Instance(
+                label,
+                (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
+                int(area[label]),
+                (float(x[label] / area[label]), float(y[label] / area[label])),
+                tuple(float(value) for value in color[label] / area[label]),
+            )
+        )
     return EntityMap(labels, instances)

@@ -13,16 +13,17 @@ from diception_ros.tasks.pictures import resized_labels
 class EntityFollower:
     """Gives each entity the label of the one it overlaps most in the frame before.
 
-    What is new gets a new label; one that was away for up to `patience` frames gets its own again if it
-    comes back where it was and nothing else has been seen there. Labels stay under `most`, so that they fit into a mono16 image.
+    What is new gets a new label; one that was away for up to `patience` frames gets its own again
+    if it comes back where it was and nothing else has been seen there. Labels stay under `most`,
+    so that they fit into a mono16 image.
     """
 
     def __init__(self, least=0.3, patience=10, most=65535):
-        self.least = least          # IoU from which on it is the same one
+        self.least = least  # IoU from which on it is the same one
         self.patience = patience
         self.most = most
-        self.last = None            # label image int32 (H, W) of what was seen last, per pixel
-        self.age = {}               # label -> frames since it was seen
+        self.last = None  # label image int32 (H, W) of what was seen last, per pixel
+        self.age = {}  # label -> frames since it was seen
         self.next = 1
 
     def follow(self, entities):
@@ -46,8 +47,14 @@ class EntityFollower:
                 names[instance.label] = self._new()
         shown = names[labels]
         self._remember(shown, {int(names[instance.label]) for instance in entities.instances})
-        return EntityMap(shown, [replace(instance, label=int(names[instance.label]))
-                                 for instance in entities.instances], entities.valid)
+        return EntityMap(
+            shown,
+            [
+                replace(instance, label=int(names[instance.label]))
+                for instance in entities.instances
+            ],
+            entities.valid,
+        )
 
     def _new(self):
         while self.next in self.age:
@@ -57,8 +64,11 @@ class EntityFollower:
         return label
 
     def _remember(self, shown, present):
-        self.age = {label: 0 if label in present else age + 1 for label, age in self.age.items()
-                    if label in present or age < self.patience}
+        self.age = {
+            label: 0 if label in present else age + 1
+            for label, age in self.age.items()
+            if label in present or age < self.patience
+        }
         if self.last is None or self.last.shape != shown.shape:
             self.last = shown.copy()
             return

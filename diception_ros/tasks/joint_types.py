@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which joint each untyped disc of one person is: a learned prior over skeletons.
 
-A small set transformer, taught on the worlds' mannequins by `diception_ros.training.skeleton_prior`; here it
-runs in numpy. A picture of discs does not say whether one looks at a face or a back: left and right are a guess
-then, and the answer says so.
+A small set transformer, taught on the worlds' mannequins by
+`diception_ros.training.skeleton_prior`; here it runs in numpy. A picture of discs does not say
+whether one looks at a face or a back: left and right are a guess then, and the answer says so.
 """
 
 from functools import cache
@@ -29,12 +29,15 @@ def features(spots, real, side):
 
 
 def pair_features(discs, cover):
-    """Inputs of pairs of discs, float32 (N, N, 7): way, length, its logarithm, share that is painted."""
+    """Inputs of pairs of discs, float32 (N, N, 7): way, length, its logarithm, share that is
+    painted."""
     way = discs[None, :, :2] - discs[:, None, :2]
-    length = np.sqrt((way ** 2).sum(axis=2))
+    length = np.sqrt((way**2).sum(axis=2))
     nearest = np.argsort(np.argsort(length, axis=1), axis=1) / max(len(discs), 1)
-    return np.concatenate([way, np.stack([length, np.log(length + 0.01), cover, cover >= 0.999, nearest],
-                                         axis=2)], axis=2).astype(np.float32)
+    return np.concatenate(
+        [way, np.stack([length, np.log(length + 0.01), cover, cover >= 0.999, nearest], axis=2)],
+        axis=2,
+    ).astype(np.float32)
 
 
 @cache
@@ -50,7 +53,7 @@ def _linear(x, name):
 
 def _norm(x, name):
     x = x - x.mean(axis=-1, keepdims=True)
-    x = x / np.sqrt((x ** 2).mean(axis=-1, keepdims=True) + 1e-5)
+    x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-5)
     return x * _weights()[name + '.weight'] + _weights()[name + '.bias']
 
 
@@ -63,13 +66,15 @@ def _log_chances(spots, cover, side):
     for layer in range(LAYERS):
         block = f'blocks.{layer}.'
         qkv = _linear(_norm(x, block + 'norm'), block + 'qkv').reshape(count, 3, HEADS, -1)
-        q, k, v = qkv.transpose(1, 2, 0, 3)                                # [HEADS, N, WIDTH / HEADS]
+        q, k, v = qkv.transpose(1, 2, 0, 3)  # [HEADS, N, WIDTH / HEADS]
         bias = _linear(pairs, block + 'bias').transpose(2, 0, 1)
         weight = q @ k.transpose(0, 2, 1) / np.sqrt(WIDTH / HEADS) + bias  # [HEADS, N, N]
         weight = np.exp(weight - weight.max(axis=2, keepdims=True))
         weight /= weight.sum(axis=2, keepdims=True)
         x = x + _linear((weight @ v).transpose(1, 0, 2).reshape(count, WIDTH), block + 'out')
-        x = x + _linear(np.maximum(_linear(_norm(x, block + 'norm2'), block + 'up'), 0), block + 'down')
+        x = x + _linear(
+            np.maximum(_linear(_norm(x, block + 'norm2'), block + 'up'), 0), block + 'down'
+        )
     scores = _linear(_norm(x, 'norm'), 'leave')
     scores -= scores.max(axis=1, keepdims=True)
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
@@ -84,14 +89,15 @@ def _both_ways(spots, cover, side):
 def typed(spots, cover):
     """Types of one person's discs.
 
-    spots: (N, 2) pixels, N <= 17; cover: (N, N), share of the way between two discs that is painted.
-    Returns types int (N,), chances (N,) in [0, 1] that each is right up to mirroring, and the chance in
-    [0.5, 1] that left and right are not swapped.
+    spots: (N, 2) pixels, N <= 17; cover: (N, N), share of the way between two discs that is
+    painted. Returns types int (N,), chances (N,) in [0, 1] that each is right up to mirroring, and
+    the chance in [0.5, 1] that left and right are not swapped.
     """
     count = len(spots)
     nobody = np.zeros(count, np.float32)
     free = _both_ways(spots, cover, nobody)
-    # 1. The disc that is surest of what it is, whichever side, is told a side: the others then agree.
+    # 1. The disc that is surest of what it is, whichever side, is told a side: the others then
+    # agree.
     paired = np.logaddexp(free[:, 5::2], free[:, 6::2]).max(axis=1)
     anchor = int(paired.argmax())
     answers = []

@@ -7,8 +7,14 @@ from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean, resized
 
 # The named directions in the optical frame: x right, y down, z forward.
-_DIRECTIONS = {'right': (1, 0, 0), 'left': (-1, 0, 0), 'down': (0, 1, 0), 'up': (0, -1, 0),
-               'forward': (0, 0, 1), 'back': (0, 0, -1)}
+_DIRECTIONS = {
+    'right': (1, 0, 0),
+    'left': (-1, 0, 0),
+    'down': (0, 1, 0),
+    'up': (0, -1, 0),
+    'forward': (0, 0, 1),
+    'back': (0, 0, -1),
+}
 
 
 class Normals:
@@ -28,12 +34,14 @@ class Normals:
         return np.clip(truth.normals.astype(np.float32) @ (0.5 * self.axes.T) + 0.5, 0, 1)
 
     def decode(self, picture):
-        """Where the picture gives no direction (grey), the answer is (0, 0, -1): facing the camera."""
+        """Where the picture gives no direction (grey), the answer is (0, 0, -1): facing the
+        camera."""
         vectors = (2 * clean(picture) - 1) @ self.axes
         length = np.linalg.norm(vectors, axis=2, keepdims=True)
         # Half a step of an 8-bit picture either way is no direction.
-        return np.where(length > 1 / 255, vectors / np.maximum(length, 1e-6),
-                        np.array((0, 0, -1), np.float32))
+        return np.where(
+            length > 1 / 255, vectors / np.maximum(length, 1e-6), np.array((0, 0, -1), np.float32)
+        )
 
     def score(self, result, truth):
         """Mean and median angle to the true normal in degrees, where there is one (not sky)."""
@@ -54,5 +62,6 @@ class Normals:
         """The mean normal map."""
         mean = np.mean([truth.normals for truth in truths], axis=0)
         length = np.linalg.norm(mean, axis=2, keepdims=True)
-        return np.where(length > 1e-3, mean / np.maximum(length, 1e-6),
-                        np.array((0, 0, -1), np.float32)).astype(np.float32)
+        return np.where(
+            length > 1e-3, mean / np.maximum(length, 1e-6), np.array((0, 0, -1), np.float32)
+        ).astype(np.float32)

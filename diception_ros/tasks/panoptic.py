@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Panoptic: what is where and which one is it, from the pictures of entities and of categories together."""
+"""Panoptic: what is where and which one is it, from the pictures of entities and of categories
+together."""
 
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import numpy as np
 from diception_ros.tasks.entities import EntityMap, overlaps
 from diception_ros.tasks.truth import STUFF
 
-_LEAST_AREA = 0.001   # of the picture: smaller true segments are not counted
+_LEAST_AREA = 0.001  # of the picture: smaller true segments are not counted
 
 
 def label_image(strengths, least=0.5):
@@ -30,23 +31,32 @@ def with_categories(entities, strengths, least=0.35):
         return entities
     names, flat = list(strengths), entities.labels.ravel()
     area = np.maximum(np.bincount(flat), 1)
-    means = np.stack([np.bincount(flat, np.nan_to_num(strength).ravel()) / area
-                      for strength in strengths.values()])
+    means = np.stack(
+        [
+            np.bincount(flat, np.nan_to_num(strength).ravel()) / area
+            for strength in strengths.values()
+        ]
+    )
     named = []
     for instance in entities.instances:
         chances = means[:, instance.label]
         best = int(chances.argmax())
         known = chances[best] >= least
-        named.append(replace(instance, category=names[best] if known else '',
-                             score=float(np.clip(chances[best], 0, 1))))
+        named.append(
+            replace(
+                instance,
+                category=names[best] if known else '',
+                score=float(np.clip(chances[best], 0, 1)),
+            )
+        )
     return EntityMap(entities.labels, named, entities.valid)
 
 
 def panoptic_counts(entities, truth):
     """What panoptic quality is made of: {category: [sum of IoU, hits, false ones, missed ones]}.
 
-    A hit is a true segment and a found one of its category with an IoU over 0.5. Stuff is one segment
-    a category; entities without a category count for nothing.
+    A hit is a true segment and a found one of its category with an IoU over 0.5. Stuff is one
+    segment a category; entities without a category count for nothing.
     """
     names = {instance.label: instance.category for instance in entities.instances}
     found = np.zeros(max(names, default=0) + 1, np.int32)
@@ -80,19 +90,27 @@ def panoptic_quality(counts):
     for picture in counts:
         for category, tally in picture.items():
             total[category] = np.add(total.get(category, 0), tally)
-    figures = [(iou / max(hits, 1), hits / (hits + 0.5 * false + 0.5 * missed))
-               for iou, hits, false, missed in total.values() if hits + missed]
+    figures = [
+        (iou / max(hits, 1), hits / (hits + 0.5 * false + 0.5 * missed))
+        for iou, hits, false, missed in total.values()
+        if hits + missed
+    ]
     if not figures:
         return {'pq': np.nan, 'sq': np.nan, 'rq': np.nan}
-    return {'pq': float(np.mean([sq * rq for sq, rq in figures])),
-            'sq': float(np.mean([sq for sq, rq in figures if rq] or [0.0])),
-            'rq': float(np.mean([rq for _, rq in figures]))}
+    return {
+        'pq': float(np.mean([sq * rq for sq, rq in figures])),
+        'sq': float(np.mean([sq for sq, rq in figures if rq] or [0.0])),
+        'rq': float(np.mean([rq for _, rq in figures])),
+    }
 
 
 def labels_of(entities, mask, least=0.5):
-    """The label image of those entities that lie in `mask`, bool (H, W), to more than `least`; else 0."""
+    """The label image of those entities that lie in `mask`, bool (H, W), to more than `least`;
+    else 0."""
     flat = entities.labels.ravel()
     area = np.bincount(flat)
-    inside = np.bincount(flat, np.asarray(mask, bool).ravel(), len(area)) > least * np.maximum(area, 1)
+    inside = np.bincount(flat, np.asarray(mask, bool).ravel(), len(area)) > least * np.maximum(
+        area, 1
+    )
     inside[0] = False
     return np.where(inside[entities.labels], entities.labels, 0).astype(np.int32)

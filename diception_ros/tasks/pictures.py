@@ -6,7 +6,8 @@ import numpy as np
 
 
 def clean(picture):
-    """A float32 copy (H, W, 3) of any picture (H, W, 3), in [0, 1], with 0 where it was not a number."""
+    """A float32 copy (H, W, 3) of any picture (H, W, 3), in [0, 1], with 0 where it was not a
+    number."""
     picture = np.asarray(picture, np.float32)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise ValueError(f'picture of shape {picture.shape}: must be (H, W, 3) and not empty')
@@ -15,12 +16,14 @@ def clean(picture):
 
 
 def resized(values, shape):
-    """`values` (h, w[, C]) float or bool, bilinearly at `shape` (H, W); the same array if it fits."""
+    """`values` (h, w[, C]) float or bool, bilinearly at `shape` (H, W); the same array if it
+    fits."""
     values = np.asarray(values)
     if values.shape[:2] == tuple(shape[:2]):
         return values
-    return cv2.resize(values.astype(np.float32), (shape[1], shape[0]),
-                      interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(
+        values.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR
+    )
 
 
 def resized_labels(labels, shape):

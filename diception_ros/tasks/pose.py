@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pose: people's skeletons on black, joints as discs: typed by colour, or all red (published model)."""
+"""Pose: people's skeletons on black, a disc a joint: typed by colour, or all red (published)."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean
 from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS, hue_color
 
-_SURE_SIDES = 0.8   # chance of left and right being right, from which on it counts as known
-_SHIFT = 4   # cv2 draws at 1/16 of a pixel
+_SURE_SIDES = 0.8  # chance of left and right being right, from which on it counts as known
+_SHIFT = 4  # cv2 draws at 1/16 of a pixel
 # Of the published picture: dim, and without reds, which are the discs'.
 _LIMB_COLORS = 0.6 * hue_color(1 / 6 + 2 / 3 * np.arange(len(LIMBS)) / len(LIMBS))
 
@@ -22,11 +22,11 @@ _LIMB_COLORS = 0.6 * hue_color(1 / 6 + 2 / 3 * np.arange(len(LIMBS)) / len(LIMBS
 class PersonPose:
     """One person found in a picture."""
 
-    keypoints: np.ndarray             # float32 (17, 3): x, y in pixels, score in [0, 1]; NaN, NaN, 0 if missing
-    types_known: bool = True          # False where the joints' types were inferred
-    left_right_ambiguous: bool = False   # True where left and right may be swapped
-    score: float = 1.0                # in [0, 1]
-    label: int = 0                    # of the entity it belongs to, 0 = unknown
+    keypoints: np.ndarray  # float32 (17, 3): x, y in pixels, score 0..1; NaN, NaN, 0 if missing
+    types_known: bool = True  # False where the joints' types were inferred
+    left_right_ambiguous: bool = False  # True where left and right may be swapped
+    score: float = 1.0  # in [0, 1]
+    label: int = 0  # of the entity it belongs to, 0 = unknown
 
 
 def joints_drawn(keypoints, typed=True):
@@ -41,10 +41,10 @@ def joints_drawn(keypoints, typed=True):
 def draw_skeletons(people, shape, typed=True):
     """Skeleton picture, float32 (H, W, 3) in [0, 1], of people (K, 17, 3); third > 0: to be drawn.
 
-    Typed: limbs are thick and grey; a joint's disc has 4 % of the longer side of the person's box as
-    radius, 2.5 px at least; where discs overlap, each pixel belongs to the nearest joint, so that none
-    vanishes. Else as the published model paints: red discs (`discs.disc_radius`), coloured limbs, and
-    no joints on the far side of a head.
+    Typed: limbs are thick and grey; a joint's disc has 4 % of the longer side of the person's box
+    as radius, 2.5 px at least; where discs overlap, each pixel belongs to the nearest joint, so
+    that none vanishes. Else as the published model paints: red discs (`discs.disc_radius`),
+    coloured limbs, and no joints on the far side of a head.
     """
     picture = np.zeros((*shape, 3), np.float32)
     centres, radii, colors = [], [], []
@@ -54,17 +54,29 @@ def draw_skeletons(people, shape, typed=True):
         if drawn.size == 0:
             continue
         spots = keypoints[drawn, :2]
-        radius = (max(2.5, 0.04 * float(np.ptp(spots, axis=0).max())) if typed
-                  else discs.disc_radius(spots, shape))
-        fixed = np.rint(np.clip(keypoints[:, :2], -4096, 8192) * 2 ** _SHIFT)
+        radius = (
+            max(2.5, 0.04 * float(np.ptp(spots, axis=0).max()))
+            if typed
+            else discs.disc_radius(spots, shape)
+        )
+        fixed = np.rint(np.clip(keypoints[:, :2], -4096, 8192) * 2**_SHIFT)
         for number, (a, b) in enumerate(LIMBS):
             if shown[a] and shown[b]:
                 color = (LIMB_GREY,) * 3 if typed else _LIMB_COLORS[number].tolist()
-                cv2.line(picture, fixed[a].astype(int).tolist(), fixed[b].astype(int).tolist(), color,
-                         max(2, round(1.2 * radius)), cv2.LINE_AA, _SHIFT)
+                cv2.line(
+                    picture,
+                    fixed[a].astype(int).tolist(),
+                    fixed[b].astype(int).tolist(),
+                    color,
+                    max(2, round(1.2 * radius)),
+                    cv2.LINE_AA,
+                    _SHIFT,
+                )
         centres.append(spots)
         radii.append(np.full(drawn.size, radius))
-        colors.append(JOINT_COLORS[drawn] if typed else np.tile(np.float32((1, 0, 0)), (drawn.size, 1)))
+        colors.append(
+            JOINT_COLORS[drawn] if typed else np.tile(np.float32((1, 0, 0)), (drawn.size, 1))
+        )
     if centres:
         _draw_discs(picture, np.concatenate(centres), np.concatenate(radii), np.concatenate(colors))
     return picture
@@ -96,7 +108,7 @@ def _draw_discs(picture, centres, radii, colors):
 def _apart(centres, least=2.0):
     """Centres (K, 2) with those nearer than `least` pixels to another one pushed apart."""
     offsets = centres[:, None] - centres[None]
-    distance = np.sqrt((offsets ** 2).sum(axis=2))
+    distance = np.sqrt((offsets**2).sum(axis=2))
     close = np.triu(distance < least, 1)
     if not close.any():
         return centres
@@ -122,8 +134,9 @@ class Pose:
 
     def encode(self, truth, rng=None, points=None):
         """Joints out of the picture are not drawn; hidden ones are."""
-        return draw_skeletons([person.keypoints for person in truth.people], truth.depth.shape,
-                              self.typed)
+        return draw_skeletons(
+            [person.keypoints for person in truth.people], truth.depth.shape, self.typed
+        )
 
     def drawn(self, keypoints):
         return joints_drawn(keypoints, self.typed)
@@ -133,19 +146,31 @@ class Pose:
         several people apart."""
         picture = clean(picture)
         if self.typed:
-            return [PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
-                    for keypoints in typed_joints.people(picture)]
-        return [PersonPose(keypoints, False, sides < _SURE_SIDES,
-                           float(keypoints[keypoints[:, 2] > 0, 2].mean()), label)
-                for keypoints, sides, label in discs.people(picture, masks)]
+            return [
+                PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
+                for keypoints in typed_joints.people(picture)
+            ]
+        return [
+            PersonPose(
+                keypoints,
+                False,
+                sides < _SURE_SIDES,
+                float(keypoints[keypoints[:, 2] > 0, 2].mean()),
+                label,
+            )
+            for keypoints, sides, label in discs.people(picture, masks)
+        ]
 
     def score(self, result, truth):
         """PCK@0.1: visible joints no farther from the truth than 0.1 of their person's box.
 
-        The box holds a person's keypoints that are in the picture; its longer side counts. People are
-        matched one to one so that most joints are right; what is missing is wrong. NaN without people.
+        The box holds a person's keypoints that are in the picture; its longer side counts. People
+        are matched one to one so that most joints are right; what is missing is wrong. NaN without
+        people.
         """
-        people = [person.keypoints for person in truth.people if (person.keypoints[:, 2] == 2).any()]
+        people = [
+            person.keypoints for person in truth.people if (person.keypoints[:, 2] == 2).any()
+        ]
         total = sum(np.count_nonzero(keypoints[:, 2] == 2) for keypoints in people)
         if total == 0:
             return {'pck10': np.nan, 'correct': 0.0, 'joints': 0.0}

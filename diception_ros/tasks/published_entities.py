@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published way from a picture of entities to masks (DICEPTION's Algorithm 2), as a baseline.
 
-Peaks of the channels' histograms say how many clusters a KMeans gets; each cluster's mask is what lies near
-its centre. The paper gives no thresholds: these are guesses. Known failure: similar colours merge, small
-things are lost, noise leaves nothing.
+Peaks of the channels' histograms say how many clusters a KMeans gets; each cluster's mask is what
+lies near its centre. The paper gives no thresholds: these are guesses. Known failure: similar
+colours merge, small things are lost, noise leaves nothing.
 """
 
 import cv2
@@ -11,11 +11,11 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes
 from scipy.signal import find_peaks
 
-_TOLERANCE = 30      # per channel, 0..255
+_TOLERANCE = 30  # per channel, 0..255
 _NEAR_BLACK = 30
-_LEAST = 0.001       # of the picture
-_COMPONENTS = 6      # a mask of more is noise
-_SAME = 0.7          # IoU of duplicates
+_LEAST = 0.001  # of the picture
+_COMPONENTS = 6  # a mask of more is noise
+_SAME = 0.7  # IoU of duplicates
 
 
 def published_regions(picture):
@@ -27,22 +27,34 @@ def published_regions(picture):
     step = max(1, int(np.sqrt(labels.size / 20000)))
     samples = image[::step, ::step].reshape(-1, 3).astype(np.float32)
     cv2.setRNGSeed(0)
-    _, _, centres = cv2.kmeans(samples, min(clusters, len(samples)), None,
-                               (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 1.0), 3,
-                               cv2.KMEANS_PP_CENTERS)
+    _, _, centres = cv2.kmeans(
+        samples,
+        min(clusters, len(samples)),
+        None,
+        (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 1.0),
+        3,
+        cv2.KMEANS_PP_CENTERS,
+    )
     kernel, masks = np.ones((3, 3), np.uint8), []
     for centre in centres:
         if centre.max() < _NEAR_BLACK:
             continue
-        mask = cv2.inRange(image, np.clip(centre - _TOLERANCE, 0, 255), np.clip(centre + _TOLERANCE, 0, 255))
+        mask = cv2.inRange(
+            image, np.clip(centre - _TOLERANCE, 0, 255), np.clip(centre + _TOLERANCE, 0, 255)
+        )
         mask = binary_fill_holes(mask).astype(np.uint8)
-        mask = cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), cv2.MORPH_CLOSE, kernel)
+        mask = cv2.morphologyEx(
+            cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), cv2.MORPH_CLOSE, kernel
+        )
         area = np.count_nonzero(mask)
         parts = cv2.connectedComponents(mask)[0] - 1
         if area < _LEAST * mask.size or parts > _COMPONENTS:
             continue
         mask = mask.astype(bool)
-        if all(np.count_nonzero(mask & other) < _SAME * np.count_nonzero(mask | other) for other in masks):
+        if all(
+            np.count_nonzero(mask & other) < _SAME * np.count_nonzero(mask | other)
+            for other in masks
+        ):
             masks.append(mask)
     # Smaller ones over larger ones.
     for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True), 1):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts of one colour in a painted picture: through noise, blur and drifting colours.
 
-Flat places become markers, a watershed grows them to their borders, what has no contrast or the same
-colour is joined, and pixels near borders go to the neighbour whose colour is theirs.
+Flat places become markers, a watershed grows them to their borders, what has no contrast or the
+same colour is joined, and pixels near borders go to the neighbour whose colour is theirs.
 """
 
 import cv2
@@ -10,10 +10,10 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 _SQUARE = np.ones((3, 3), np.uint8)
-_BLOCK = 32        # pixels: colours are compared within blocks of this size, since they drift
-_BLACK = 22        # colours (0..255) whose brightest channel is below are ground, not a part
-_LEAST = 0.001     # share of the picture: smaller parts are dropped
-_SLIVER = 14       # pixels: parts no wider may be nothing but a blurred border
+_BLOCK = 32  # pixels: colours are compared within blocks of this size, since they drift
+_BLACK = 22  # colours (0..255) whose brightest channel is below are ground, not a part
+_LEAST = 0.001  # share of the picture: smaller parts are dropped
+_SLIVER = 14  # pixels: parts no wider may be nothing but a blurred border
 
 
 def color_regions(picture):
@@ -54,8 +54,10 @@ def _smoothed(image, sigma):
 def _gradient(image):
     """The largest channel's central difference, uint8 (H, W)."""
     padded = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    across = cv2.max(cv2.absdiff(padded[1:-1, 2:], padded[1:-1, :-2]),
-                     cv2.absdiff(padded[2:, 1:-1], padded[:-2, 1:-1]))
+    across = cv2.max(
+        cv2.absdiff(padded[1:-1, 2:], padded[1:-1, :-2]),
+        cv2.absdiff(padded[2:, 1:-1], padded[:-2, 1:-1]),
+    )
     return cv2.max(cv2.max(across[..., 0], across[..., 1]), across[..., 2])
 
 
@@ -96,21 +98,25 @@ def _filled(labels):
 def _means(labels, image, count):
     flat = labels.ravel()
     area = np.bincount(flat, minlength=count)
-    total = np.stack([np.bincount(flat, channel.ravel(), count) for channel in cv2.split(image)], axis=1)
+    total = np.stack(
+        [np.bincount(flat, channel.ravel(), count) for channel in cv2.split(image)], axis=1
+    )
     return total / np.maximum(area, 1)[:, None], area
 
 
 def _borders(labels, reach):
     """Where two parts lie `reach` pixels left and right (or above and below) of a place.
 
-    Returns int64 (K,) lower label * count + higher label, and flat indices (K,) of the pixels of the
-    lower and the higher label.
+    Returns int64 (K,) lower label * count + higher label, and flat indices (K,) of the pixels of
+    the lower and the higher label.
     """
     count = int(labels.max()) + 1
     index = np.arange(labels.size).reshape(labels.shape)
     pairs, lows, highs = [], [], []
-    for first, second in ((np.s_[:, :-2 * reach], np.s_[:, 2 * reach:]),
-                          (np.s_[:-2 * reach], np.s_[2 * reach:])):
+    for first, second in (
+        (np.s_[:, : -2 * reach], np.s_[:, 2 * reach :]),
+        (np.s_[: -2 * reach], np.s_[2 * reach :]),
+    ):
         differs = labels[first] != labels[second]
         one, two = index[first][differs], index[second][differs]
         a, b = labels.ravel()[one], labels.ravel()[two]
@@ -157,7 +163,9 @@ def _joined(labels, smooth, steepness, sigma):
         if a and length >= 3 and value < 6 + 3 * sigma / np.sqrt(length):
             union.join(a, b)
     names = union.table()
-    touching = {tuple(sorted(pair)) for pair in names[np.array(touching, int).reshape(-1, 2)].tolist()}
+    touching = {
+        tuple(sorted(pair)) for pair in names[np.array(touching, int).reshape(-1, 2)].tolist()
+    }
     labels = names[labels]
     # 2. Parts that do not touch but have the same colour where they are nearest to each other, the
     # slow drift of colours over the picture taken out.
@@ -182,7 +190,7 @@ def _joined(labels, smooth, steepness, sigma):
 
 
 def _block_means(labels, image):
-    """Each part's mean colour in blocks of 32 pixels, [rows, columns, count, 3], and its share there.
+    """Each part's mean colour in blocks, [rows, columns, count, 3], and its weight there.
 
     Pixels near borders hardly count, unless a part has no others.
     """
@@ -194,18 +202,24 @@ def _block_means(labels, image):
     cell = (np.arange(height) // _BLOCK)[:, None] * over + np.arange(width) // _BLOCK
     flat = (cell * count + labels).ravel()
     weight = np.where(inside, np.float32(1), np.float32(1e-3)).ravel()
-    sums = [np.bincount(flat, weight * channel.ravel(), down * over * count)
-            for channel in cv2.split(image)]
+    sums = [
+        np.bincount(flat, weight * channel.ravel(), down * over * count)
+        for channel in cv2.split(image)
+    ]
     weight = np.bincount(flat, weight, down * over * count).reshape(down, over, count)
-    means = np.stack(sums, axis=1).reshape(down, over, count, 3) / np.maximum(weight, 1e-9)[..., None]
+    means = (
+        np.stack(sums, axis=1).reshape(down, over, count, 3) / np.maximum(weight, 1e-9)[..., None]
+    )
     return means, weight
 
 
 def _same_color(means, weights, a, b, limit):
     """True if parts a and b have the same colour in the blocks where they come nearest."""
     # A block with less than this of a part knows little of its colour.
-    first, second = (np.argwhere(weights[..., part] >= min(16, 0.3 * weights[..., part].max()))
-                     for part in (a, b))
+    first, second = (
+        np.argwhere(weights[..., part] >= min(16, 0.3 * weights[..., part].max()))
+        for part in (a, b)
+    )
     gap = ((first[:, None] - second[None]) ** 2).sum(axis=2)
     one, two = np.nonzero(gap == gap.min())
     one, two = first[one], second[two]
@@ -236,15 +250,17 @@ def _without_drift(labels, smooth, steepness):
     weights = np.linalg.solve(normal, inner.T @ outer)
     x, y = 2 * np.arange(width) / width - 1, (2 * np.arange(height) / height - 1)[:, None]
     x, y = np.broadcast_to(x, labels.shape), np.broadcast_to(y, labels.shape)
-    drift = np.stack([x, y, x * y, x * x, y * y], axis=2).astype(np.float32) @ weights.astype(np.float32)
+    drift = np.stack([x, y, x * y, x * x, y * y], axis=2).astype(np.float32) @ weights.astype(
+        np.float32
+    )
     return smooth - drift
 
 
 def _without_slivers(labels, smooth):
     """Drops what is too small, and thin parts whose colour is a mixture of two others.
 
-    A blurred border is a mixture of its two neighbours. A thin piece cut off from a part, mixed with
-    what cut it off, goes back to that part.
+    A blurred border is a mixture of its two neighbours. A thin piece cut off from a part, mixed
+    with what cut it off, goes back to that part.
     """
     count = int(labels.max()) + 1
     mean, area = _means(labels, smooth, count)
@@ -262,13 +278,21 @@ def _without_slivers(labels, smooth):
         if not rename[label] or not area[label] or width[label] > _SLIVER:
             continue
         around = [other for other in beside[label] if rename[other] and area[other] > area[label]]
-        if any(_mixture(mean[label], mean[a], mean[b]) is not None for i, a in enumerate(around) for b in around[:i]):
+        if any(
+            _mixture(mean[label], mean[a], mean[b]) is not None
+            for i, a in enumerate(around)
+            for b in around[:i]
+        ):
             rename[label] = 0
             continue
         # How much of a neighbour is mixed into some part elsewhere of the same colour otherwise.
-        shares = [(share, other) for other in range(1, count)
-                  if rename[other] == other and area[other] > area[label] and other not in around
-                  for near in around if (share := _mixture(mean[label], mean[other], mean[near])) is not None]
+        shares = [
+            (share, other)
+            for other in range(1, count)
+            if rename[other] == other and area[other] > area[label] and other not in around
+            for near in around
+            if (share := _mixture(mean[label], mean[other], mean[near])) is not None
+        ]
         if shares and min(shares)[0] < 0.6:
             rename[label] = min(shares)[1]
     rename[0] = 0
@@ -279,10 +303,11 @@ def _without_slivers(labels, smooth):
 
 
 def _mixture(color, one, two, off=12):
-    """The share of `two` if `color` is a mixture of the two others, to `off` (0..255), else None."""
+    """The share of `two` if `color` is a mixture of the two others, to `off` (0..255), else
+    None."""
     along = two - one
     length = float(along @ along)
-    if length < 4 * off ** 2:
+    if length < 4 * off**2:
         return None
     share = float((color - one) @ along) / length
     if 0 < share < 1 and np.abs(color - one - share * along).max() < off:
@@ -291,12 +316,15 @@ def _mixture(color, one, two, off=12):
 
 
 def _sharpened(labels, smooth, reach=4):
-    """Near borders every pixel goes to the part around it whose local colour is nearest to its own."""
+    """Near borders every pixel goes to the part around it whose local colour is nearest to its
+    own."""
     height, width = labels.shape
     count = int(labels.max()) + 1
     # 1. Local colours, taken over three by three blocks.
     means, weights = _block_means(labels, smooth)
-    overall = (means * weights[..., None]).sum(axis=(0, 1)) / np.maximum(weights.sum(axis=(0, 1)), 1e-9)[:, None]
+    overall = (means * weights[..., None]).sum(axis=(0, 1)) / np.maximum(
+        weights.sum(axis=(0, 1)), 1e-9
+    )[:, None]
     total = uniform_filter(means * weights[..., None], (3, 3, 1, 1), mode='constant')
     weights = uniform_filter(weights, (3, 3, 1), mode='constant')[..., None]
     local = ((total + 1e-3 * overall) / (weights + 1e-3)).reshape(-1, count, 3)
@@ -308,7 +336,9 @@ def _sharpened(labels, smooth, reach=4):
     high = cv2.dilate(names, _SQUARE, iterations=reach)
     spots = np.flatnonzero(low != high)
     colors = smooth.reshape(-1, 3)[spots].astype(np.float32)
-    nearby = np.stack([labels.ravel()[spots], low.ravel()[spots], high.ravel()[spots]]).astype(np.int32)
+    nearby = np.stack([labels.ravel()[spots], low.ravel()[spots], high.ravel()[spots]]).astype(
+        np.int32
+    )
     offset = local.astype(np.float32)[cell.ravel()[spots], nearby] - colors
     distance = np.einsum('kij,kij->ki', offset, offset)
     sharp = labels.copy()

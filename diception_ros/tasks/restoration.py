@@ -49,7 +49,7 @@ class Restoration:
     def score(self, result, truth):
         """Peak signal-to-noise ratio in dB, at most 100."""
         error = resized(result, truth.rgb.shape).astype(np.float32) - truth.rgb
-        return {'psnr': float(min(100, 20 * np.log10(255 / max(np.sqrt((error ** 2).mean()), 1e-9))))}
+        return {'psnr': float(min(100, 20 * np.log10(255 / max(np.sqrt((error**2).mean()), 1e-9))))}
 
     def constant(self, truths):
         """The mean picture."""

@@ -21,7 +21,8 @@ class Segmentation:
     needs_points = True
 
     def encode(self, truth, rng=None, points=None, label=None):
-        """White on instance `label`, or on what lies under the first of `points`, (x, y) in [0, 1]."""
+        """White on instance `label`, or on what lies under the first of `points`, (x, y) in [0,
+        1]."""
         if label is None:
             label = label_at(truth, points)
         mask = (truth.instances == label).astype(np.float32)

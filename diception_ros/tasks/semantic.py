@@ -17,7 +17,9 @@ class Semantic:
         self.published_prompt = f'[[image2semantic]] {category}'
 
     def encode(self, truth, rng=None, points=None):
-        labels = [label for label, category in truth.categories.items() if category == self.category]
+        labels = [
+            label for label, category in truth.categories.items() if category == self.category
+        ]
         mask = np.isin(truth.instances, labels).astype(np.float32)
         return np.repeat(mask[..., None], 3, axis=2)
 
@@ -30,12 +32,17 @@ class Semantic:
 
     def score(self, result, truth):
         """IoU of the category; NaN where it is neither seen nor there. Sums for pooling as well."""
-        labels = [label for label, category in truth.categories.items() if category == self.category]
+        labels = [
+            label for label, category in truth.categories.items() if category == self.category
+        ]
         mask = np.isin(truth.instances, labels)
         guess = resized(result, mask.shape) > 0.5
         both, either = np.count_nonzero(guess & mask), np.count_nonzero(guess | mask)
-        return {'miou': float(both / either) if either else np.nan,
-                'intersection': float(both), 'union': float(either)}
+        return {
+            'miou': float(both / either) if either else np.nan,
+            'intersection': float(both),
+            'union': float(either),
+        }
 
     def constant(self, truths):
         """The whole picture."""

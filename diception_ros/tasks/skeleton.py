@@ -8,12 +8,13 @@ JOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_should
           'right_hip', 'left_knee', 'right_knee', 'left_ankle', 'right_ankle')
 
 # COCO's limbs, without the two that would only double the head's.
-LIMBS = np.array(((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (7, 9),
-         (6, 8), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)))
+LIMBS = np.array(((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6),
+                  (5, 7), (7, 9), (6, 8), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5),
+                  (4, 6)))
 
 # The length of each limb of LIMBS as a fraction of a standing adult's height.
-LIMB_LENGTHS = np.array((0.24, 0.245, 0.24, 0.245, 0.11, 0.30, 0.30, 0.195, 0.17, 0.145, 0.17, 0.145, 0.04,
-                         0.03, 0.03, 0.06, 0.06, 0.15, 0.15))
+LIMB_LENGTHS = np.array((0.24, 0.245, 0.24, 0.245, 0.11, 0.30, 0.30, 0.195, 0.17, 0.145, 0.17,
+                         0.145, 0.04, 0.03, 0.03, 0.06, 0.06, 0.15, 0.15))
 
 
 def _reaches():
@@ -32,9 +33,9 @@ REACHES = _reaches()
 # Joint after mirroring the picture.
 MIRROR = np.array((0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15))
 
-# 17 pure hues, evenly round the wheel: a hue survives dimming (black) and mixing with the grey limbs,
-# so a blurred disc still says which joint it is. Left and right of a pair are 106 degrees apart;
-# neighbours on the wheel are joints of different parts of the body.
+# 17 pure hues, evenly round the wheel: a hue survives dimming (black) and mixing with the grey
+# limbs, so a blurred disc still says which joint it is. Left and right of a pair are 106 degrees
+# apart; neighbours on the wheel are joints of different parts of the body.
 JOINT_HUES = np.arange(17) * 5 % 17 / 17   # in turns, 0 = red
 
 

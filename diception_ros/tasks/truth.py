@@ -16,7 +16,7 @@ class Person:
     """One person of a picture, joints in COCO order (see `skeleton.JOINTS`)."""
 
     label: int                 # id in Truth.instances
-    keypoints: np.ndarray      # float32 (17, 3): x, y in pixels; third 2 visible, 1 hidden, 0 out of the picture
+    keypoints: np.ndarray      # float32 (17, 3): x, y in pixels; third: 2 visible, 1 hidden, 0 out
     keypoints_3d: np.ndarray   # float32 (17, 3), metres, optical frame
 
 
@@ -26,7 +26,7 @@ class Truth:
 
     rgb: np.ndarray            # uint8 (H, W, 3)
     depth: np.ndarray          # float32 (H, W), metres along Z; +inf for sky
-    normals: np.ndarray        # float32 (H, W, 3), optical frame, unit, facing the camera; 0 for sky
+    normals: np.ndarray        # float32 (H, W, 3), optical frame, unit, facing us; 0 for sky
     instances: np.ndarray      # int32 (H, W), 0 = nothing known; every surface has an id >= 1
     categories: dict[int, str]  # instance id -> category
     people: list[Person]

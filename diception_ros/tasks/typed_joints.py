@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """People from a skeleton picture whose joints are discs in a colour of their own on grey limbs.
 
-Every pixel votes for the joint whose colour its own is a dim version of; blobs of one joint's pixels are
-candidates; candidates are joined to people along limbs.
+Every pixel votes for the joint whose colour its own is a dim version of; blobs of one joint's
+pixels are candidates; candidates are joined to people along limbs.
 """
 
 import cv2
@@ -12,8 +12,9 @@ from scipy.optimize import linear_sum_assignment
 from diception_ros.tasks.regions import noise_level
 from diception_ros.tasks.skeleton import JOINT_HUES, LIMB_LENGTHS, LIMBS, REACHES
 
-_DARK = 0.10        # brightness below which a pixel says nothing
-_MOST = 400         # blobs
+_DARK = 0.10  # brightness below which a pixel says nothing
+_SMALLEST = 2.5  # pixels: the radius of the discs of small people
+_MOST = 400  # blobs
 # Which joint has the hue k / 17.
 _JOINT_OF_STEP = np.argsort(JOINT_HUES).astype(np.uint8)
 
@@ -25,18 +26,18 @@ def brightest(picture):
 
 
 def candidates(picture):
-    """Blobs that may be joints, float32 (K, 6): joint, x, y, score, weight, radius of the blob in pixels.
+    """Blobs that may be joints, float32 (K, 6): joint, x, y, score, weight, radius in pixels.
 
-    picture: float32 (H, W, 3) in [0, 1]. The score in [0, 1] is the blob's brightness times how purely
-    it has the joint's colour.
+    picture: float32 (H, W, 3) in [0, 1]. The score in [0, 1] is the blob's brightness times how
+    purely it has the joint's colour.
     """
     bright = brightest(picture)
     lit = cv2.findNonZero((bright > _DARK).astype(np.uint8))
     if lit is None:
         return np.zeros((0, 6), np.float32)
     left, top, width, height = cv2.boundingRect(lit)
-    picture = picture[top:top + height, left:left + width]
-    bright = bright[top:top + height, left:left + width]
+    picture = picture[top : top + height, left : left + width]
+    bright = bright[top : top + height, left : left + width]
     # 1. Which joint's hue each pixel has, and how much of it: 17 is grey (limbs) and dark.
     hue, colorful, _ = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
     weights = bright * colorful
@@ -46,23 +47,34 @@ def candidates(picture):
     # 2. Blobs of each joint.
     found = []
     for joint in present:
-        count, blobs, stats, _ = cv2.connectedComponentsWithStats((kinds == joint).astype(np.uint8), connectivity=8)
+        count, blobs, stats, _ = cv2.connectedComponentsWithStats(
+            (kinds == joint).astype(np.uint8), connectivity=8
+        )
         for blob in range(1, count):
             x, y, w, h, area = stats[blob]
-            window = np.s_[y:y + h, x:x + w]
+            window = np.s_[y : y + h, x : x + w]
             mine = np.where(blobs[window] == blob, weights[window], 0)
             weight = float(mine.sum())
             if weight <= 0:
                 continue
-            found.append((joint, left + x + (mine.sum(axis=0) @ np.arange(w)) / weight,
-                          top + y + (mine.sum(axis=1) @ np.arange(h)) / weight,
-                          float(np.partition(mine.ravel(), -max(1, area // 4))[-max(1, area // 4):].mean()),
-                          weight, max(w, h) / 2))
+            found.append(
+                (
+                    joint,
+                    left + x + (mine.sum(axis=0) @ np.arange(w)) / weight,
+                    top + y + (mine.sum(axis=1) @ np.arange(h)) / weight,
+                    float(
+                        np.partition(mine.ravel(), -max(1, area // 4))[-max(1, area // 4) :].mean()
+                    ),
+                    weight,
+                    max(w, h) / 2,
+                )
+            )
     return np.array(found, np.float32).reshape(-1, 6)
 
 
 def people(picture):
-    """Keypoints float32 (K, 17, 3) of the K people of a picture: x, y, score; NaN, NaN, 0 if missing."""
+    """Keypoints float32 (K, 17, 3) of the K people of a picture: x, y, score; NaN, NaN, 0 if
+    missing."""
     sigma = noise_level(np.rint(255 * picture).astype(np.uint8))
     if sigma > 1:
         picture = cv2.GaussianBlur(cv2.medianBlur(picture, 5), (0, 0), 0.8)
@@ -97,7 +109,9 @@ def _complete(person, weak):
 
 def _height(person):
     """The person's standing height in pixels as the least foreshortened limbs tell it."""
-    lengths = np.linalg.norm(person[LIMBS[:, 0], :2] - person[LIMBS[:, 1], :2], axis=1) / LIMB_LENGTHS
+    lengths = (
+        np.linalg.norm(person[LIMBS[:, 0], :2] - person[LIMBS[:, 1], :2], axis=1) / LIMB_LENGTHS
+    )
     lengths = np.sort(lengths[np.isfinite(lengths)])
     return lengths[int(0.8 * lengths.size)] if lengths.size else 0.0
 
@@ -118,14 +132,16 @@ def _grouped(found, picture):
         starts, ends = found[first, 1:3][:, None], found[second, 1:3][None]
         height = np.linalg.norm(starts - ends, axis=2) / length
         bare = 1 - _coverage(starts, ends, painted)
-        # A disc is 4 % of its person: limbs that are as long as that tells, between discs of one size,
-        # painted all the way, are likeliest. Light blobs are likelier to be no joint.
+        # A disc is 4 % of its person: limbs that are as long as that tells, between discs of one
+        # size, painted all the way, are likeliest. Light blobs are likelier to be no joint.
         one, two = found[first, 5][:, None], found[second, 5][None]
         tall = height / (25 * (one + two) / 2)
         unlike = np.abs(np.log(one / two))
         light = np.minimum(share[first][:, None], share[second][None])
-        cost = ((0.3 + np.maximum(0.8 - tall, 0) + np.maximum(tall - 1.2, 0)) * (1 + 3 * bare)
-                * (1 + 3 * unlike) / light)
+        # The smallest discs tell nothing of their person's size: then the nearer the likelier.
+        short = np.where(one + two > 2 * _SMALLEST + 2, np.maximum(0.8 - tall, 0), 0.7 * tall)
+        cost = 0.3 + short + np.maximum(tall - 1.2, 0)
+        cost = cost * (1 + 3 * bare) * (1 + 3 * unlike) / light
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if bare[i, j] < 0.5:
                 edges.append((cost[i, j], height[i, j], int(first[i]), int(second[j])))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well pictures are read, apart from how well a model paints them: truth is painted, spoilt and read.
+"""How well pictures are read, whoever paints them: truth is painted, spoilt and read again.
 
     python -m diception_ros.training.decoding [--scenes 100]
 
-The degradations are those of a model's output: blur, slowly drifting colours, noise, low resolution.
+The degradations are those of a model's output: blur, slowly drifting colours, noise, low
+resolution.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -18,7 +20,6 @@ from scipy.optimize import linear_sum_assignment
 
 from diception_ros.tasks import Conventions, Truth, task_named
 from diception_ros.tasks.discs import find_discs, grouped, painted_parts
-from diception_ros.tasks.entities import overlaps
 from diception_ros.tasks.published_entities import published_regions
 from diception_ros.tasks.skeleton import MIRROR
 from diception_ros.worlds import random_view
@@ -52,18 +53,24 @@ DEGRADATIONS: dict[str, Callable] = {
     'noise 5 %': lambda picture, rng: _noisy(picture, rng, 0.05),
     'noise 10 %': lambda picture, rng: _noisy(picture, rng, 0.10),
     '128 px and back': lambda picture, rng: _coarse(picture, rng, 128),
-    'combined': lambda picture, rng: _noisy(_drifting(_blurred(picture, rng, 1.5), rng, 0.05), rng, 0.05),
+    'combined': lambda picture, rng: _noisy(
+        _drifting(_blurred(picture, rng, 1.5), rng, 0.05), rng, 0.05
+    ),
 }
 
 
-def measure_decoding(scenes: Iterable[Truth], published: bool = False,
-                     progress: Callable[[int], None] = lambda done: None) -> dict[str, dict[str, float]]:
+def measure_decoding(
+    scenes: Iterable[Truth],
+    published: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, dict[str, float]]:
     """Figures by '<what> <degradation>', over scenes of any size (640x480 is meant).
 
-    'entities ...': miou, recall50, false (regions a picture), ms; 'published ...' the same by the paper's
-    decoder; 'typed ...': pck10, ms; 'discs ...': recall, precision, one (right grouping where one person
-    is), several (with the people's masks), types (right, for people of 8 discs and more), mirror (right
-    or all mirrored), sure (right where left and right are not called ambiguous), ambiguous (share), ms.
+    'entities ...': miou, recall50, false (regions a picture), ms; 'published ...' the same by the
+    paper's decoder; 'typed ...': pck10, ms; 'discs ...': recall, precision, one (right grouping
+    where one person is), several (with the people's masks), types (right, for people of 8 discs
+    and more), mirror (right or all mirrored), sure (right where left and right are not called
+    ambiguous), ambiguous (share), ms.
     """
     sums: dict[str, list[dict[str, float]]] = {}
     entities, typed = task_named('entities'), task_named('pose')
@@ -72,14 +79,16 @@ def measure_decoding(scenes: Iterable[Truth], published: bool = False,
         for name, spoil in DEGRADATIONS.items():
             rng = np.random.default_rng(number)
 
-            def spoilt(task, spoil=spoil, rng=rng):
+            def spoilt(task, truth=truth, spoil=spoil, rng=rng):
                 return np.clip(spoil(task.encode(truth, rng), rng), 0, 1).astype(np.float32)
 
             picture = spoilt(entities)
             start = time.thread_time()
             found = entities.decode(picture)
             spent = 1e3 * (time.thread_time() - start)
-            sums.setdefault(f'entities {name}', []).append(entities.score(found, truth) | {'ms': spent})
+            sums.setdefault(f'entities {name}', []).append(
+                entities.score(found, truth) | {'ms': spent}
+            )
             if published:
                 found = entities.decode(picture, published_regions)
                 sums.setdefault(f'published {name}', []).append(entities.score(found, truth))
@@ -134,11 +143,17 @@ def _discs(task, picture: np.ndarray, truth: Truth) -> dict:
     agree = int(table[linear_sum_assignment(-table)].sum())
     start = time.thread_time()
     people = task.decode(picture, masks if several else None)
-    counts = {'recall': (len(right), len(spots)), 'precision': (len(right), len(found)),
-              'one': (0 if several else agree, 0 if several else len(right)),
-              'several': (agree if several else 0, len(right) if several else 0),
-              'types': (0, 0), 'mirror': (0, 0), 'sure': (0, 0), 'ambiguous': (0, 0),
-              'ms': 1e3 * (time.thread_time() - start)}
+    counts = {
+        'recall': (len(right), len(spots)),
+        'precision': (len(right), len(found)),
+        'one': (0 if several else agree, 0 if several else len(right)),
+        'several': (agree if several else 0, len(right) if several else 0),
+        'types': (0, 0),
+        'mirror': (0, 0),
+        'sure': (0, 0),
+        'ambiguous': (0, 0),
+        'ms': 1e3 * (time.thread_time() - start),
+    }
     for person in people:
         joints = np.flatnonzero(person.keypoints[:, 2] > 0)
         true, mine = _pairs(spots, person.keypoints[joints, :2], np.full(len(joints), 4.0))
@@ -148,8 +163,10 @@ def _discs(task, picture: np.ndarray, truth: Truth) -> dict:
         mirrored = int((types[true] == MIRROR[joints[mine]]).sum())
         for key, value in (('types', exact), ('mirror', max(exact, mirrored))):
             counts[key] = (counts[key][0] + value, counts[key][1] + true.size)
-        counts['ambiguous'] = (counts['ambiguous'][0] + person.left_right_ambiguous,
-                               counts['ambiguous'][1] + 1)
+        counts['ambiguous'] = (
+            counts['ambiguous'][0] + person.left_right_ambiguous,
+            counts['ambiguous'][1] + 1,
+        )
         if not person.left_right_ambiguous:
             counts['sure'] = (counts['sure'][0] + exact, counts['sure'][1] + true.size)
     return counts
@@ -169,11 +186,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description='Measure the decoders on worlds at 640x480.')
     parser.add_argument('--scenes', type=int, default=100)
     parser.add_argument('--worlds', default='full')
-    parser.add_argument('--published', action='store_true', help="the paper's entity decoder as well")
+    parser.add_argument(
+        '--published', action='store_true', help="the paper's entity decoder as well"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    scenes = (random_view(seed, size=(640, 480), worlds=arguments.worlds, split='test')
-              for seed in range(arguments.scenes))
+    scenes = (
+        random_view(seed, size=(640, 480), worlds=arguments.worlds, split='test')
+        for seed in range(arguments.scenes)
+    )
     for key, figures in measure_decoding(scenes, arguments.published).items():
         print(f'{key:26}', json.dumps(figures))
 

@@ -3,9 +3,11 @@
 
     python -m diception_ros.training.skeleton_prior [--seconds 1200]
 
-writes `diception_ros/tasks/skeleton_prior.npz`. The net is a small set transformer: discs in, one of 17 types
-each out; how far the way between two discs is painted biases their attention. `tasks/joint_types.py` runs it.
+writes `diception_ros/tasks/skeleton_prior.npz`. The net is a small set transformer: discs in, one
+of 17 types each out; how far the way between two discs is painted biases their attention.
+`tasks/joint_types.py` runs it.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -34,11 +36,19 @@ class Prior(nn.Module):
         self.pair = nn.Linear(pairs, 24)
         self.blocks = nn.ModuleList()
         for _ in range(LAYERS):
-            self.blocks.append(nn.ModuleDict({
-                'norm': nn.LayerNorm(WIDTH), 'qkv': nn.Linear(WIDTH, 3 * WIDTH),
-                'bias': nn.Linear(24, HEADS),
-                'out': nn.Linear(WIDTH, WIDTH), 'norm2': nn.LayerNorm(WIDTH),
-                'up': nn.Linear(WIDTH, 2 * WIDTH), 'down': nn.Linear(2 * WIDTH, WIDTH)}))
+            self.blocks.append(
+                nn.ModuleDict(
+                    {
+                        'norm': nn.LayerNorm(WIDTH),
+                        'qkv': nn.Linear(WIDTH, 3 * WIDTH),
+                        'bias': nn.Linear(24, HEADS),
+                        'out': nn.Linear(WIDTH, WIDTH),
+                        'norm2': nn.LayerNorm(WIDTH),
+                        'up': nn.Linear(WIDTH, 2 * WIDTH),
+                        'down': nn.Linear(2 * WIDTH, WIDTH),
+                    }
+                )
+            )
         self.norm = nn.LayerNorm(WIDTH)
         self.leave = nn.Linear(WIDTH, 17)
 
@@ -46,7 +56,11 @@ class Prior(nn.Module):
         x, pairs = self.enter(discs), torch.relu(self.pair(pairs))
         batch, count, _ = x.shape
         for block in self.blocks:
-            q, k, v = block['qkv'](block['norm'](x)).reshape(batch, count, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+            q, k, v = (
+                block['qkv'](block['norm'](x))
+                .reshape(batch, count, 3, HEADS, -1)
+                .permute(2, 0, 3, 1, 4)
+            )
             bias = block['bias'](pairs).permute(0, 3, 1, 2)
             weight = q @ k.transpose(-1, -2) / math.sqrt(WIDTH / HEADS) + bias
             weight = weight.masked_fill(~real[:, None, None], -1e9).softmax(-1)
@@ -62,7 +76,9 @@ def people(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     for number in range(count):
         away, camera = dice.uniform(1.2, 6), dice.uniform(0.2, 1.9)
         turn = dice.uniform(0, 2 * math.pi)
-        _, joints, _ = mannequin(random_body(dice), random_pose(dice)[1], (0.0, 0.0), turn, 1, _NoPaint())
+        _, joints, _ = mannequin(
+            random_body(dice), random_pose(dice)[1], (0.0, 0.0), turn, 1, _NoPaint()
+        )
         side = dice.uniform(-0.35, 0.35) * away
         # Camera at (-away, side, camera), looking at a height of its own along x.
         local = joints - np.array((-away, side, camera))
@@ -80,7 +96,7 @@ def people(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         shown[2] &= view[2] @ (front - 0.4 * ears) > 0
         shown[3] &= view[3] @ (ears + 0.2 * front) > 0
         shown[4] &= view[4] @ (-ears + 0.2 * front) > 0
-        if dice.random() < 0.35:     # the frame cuts
+        if dice.random() < 0.35:  # the frame cuts
             low, high = np.sort(places[number, :, 1])[[0, -1]]
             cut = low + (high - low) * dice.uniform(0.1, 0.7)
             shown &= (places[number, :, 1] > cut) == (dice.random() < 0.3)
@@ -113,10 +129,10 @@ def covers(places: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         limbs = LIMBS[shown[LIMBS].all(axis=1)]
         start, along = spots[limbs[:, 0]], spots[limbs[:, 1]] - spots[limbs[:, 0]]
         offset = way[..., None, :] - start
-        part = np.clip((offset * along).sum(-1) / np.maximum((along ** 2).sum(-1), 1e-9), 0, 1)
+        part = np.clip((offset * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-9), 0, 1)
         near = ((offset - part[..., None] * along) ** 2).sum(-1).min(axis=-1, initial=np.inf)
         disc = ((way[..., None, :] - spots[shown]) ** 2).sum(-1).min(axis=-1, initial=np.inf)
-        result[number] = ((near < half ** 2) | (disc < (1.5 * half) ** 2)).mean(axis=2)
+        result[number] = ((near < half**2) | (disc < (1.5 * half) ** 2)).mean(axis=2)
     return result
 
 
@@ -137,21 +153,27 @@ def main() -> None:
     while (gone := (time.monotonic() - start) / arguments.seconds) < 1:
         fit.param_groups[0]['lr'] = 2e-3 * min(1, (step + 1) / 100) * (1 - gone)
         some = rng.choice(good, 96)
-        spots, real, cover = places[some].copy(), drawn[some].copy(), shares[some].astype(np.float32)
-        turned = rng.random(len(some)) < 0.5        # mirrored: left is right
+        spots, real, cover = (
+            places[some].copy(),
+            drawn[some].copy(),
+            shares[some].astype(np.float32),
+        )
+        turned = rng.random(len(some)) < 0.5  # mirrored: left is right
         spots[turned] = spots[turned][:, MIRROR] * (-1, 1)
         real[turned] = real[turned][:, MIRROR]
         cover[turned] = cover[turned][:, MIRROR][:, :, MIRROR]
         real &= rng.random(real.shape) > rng.choice((0, 0.1, 0.3), (len(some), 1))
         real |= (real.sum(axis=1) < 2)[:, None]
         angle = rng.normal(0, 0.12, len(some))
-        turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+        turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(
+            -1, 2, 2
+        )
         spots = np.einsum('nij,nkj->nki', turn, spots)
         size = np.ptp(spots, axis=1).max(axis=1)[:, None, None]
         spots += rng.normal(0, 0.006, spots.shape) * size
         noisy = rng.random(cover.shape) < 0.02
         cover[noisy] = rng.random(int(noisy.sum()))
-        side = np.zeros(real.shape, np.float32)     # now and then one joint's side is given
+        side = np.zeros(real.shape, np.float32)  # now and then one joint's side is given
         hinted = np.flatnonzero(rng.random(len(some)) < 0.5)
         joint = rng.integers(5, 17, len(hinted))
         side[hinted, joint] = np.where(joint % 2 == 1, 1, -1)
@@ -166,14 +188,19 @@ def main() -> None:
         fit.step()
         step, mean = step + 1, 0.98 * mean + 0.02 * loss.item()
         if step % 100 == 0:
-            print(f'{step} steps, loss {mean / (1 - 0.98 ** step):.4f}', flush=True)
+            print(f'{step} steps, loss {mean / (1 - 0.98**step):.4f}', flush=True)
             save(net)
     save(net)
 
 
 def save(net: Prior) -> None:
-    np.savez_compressed(FILE, **{name: value.detach().numpy().astype(np.float16)
-                                 for name, value in net.state_dict().items()})
+    np.savez_compressed(
+        FILE,
+        **{
+            name: value.detach().numpy().astype(np.float16)
+            for name, value in net.state_dict().items()
+        },
+    )
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entities read from spoilt pictures, beside the published decoder, and followed from frame to frame."""
+"""Entities read from spoilt pictures, beside the published decoder, and followed from frame to
+frame."""
 
 import cv2
 import numpy as np
@@ -24,8 +25,15 @@ def spoilt(picture, blur=0.0, noise=0.0, drift=0.0):
     return np.clip(picture + rng.normal(0, noise, picture.shape), 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize('least, kind', (
-    (0.98, {}), (0.95, {'blur': 1.5, 'drift': 0.05, 'noise': 0.05}), (0.93, {'noise': 0.1}), (0.92, {'blur': 3})))
+@pytest.mark.parametrize(
+    'least, kind',
+    (
+        (0.98, {}),
+        (0.95, {'blur': 1.5, 'drift': 0.05, 'noise': 0.05}),
+        (0.93, {'noise': 0.1}),
+        (0.92, {'blur': 3}),
+    ),
+)
 @pytest.mark.parametrize('seed', (1, 2))
 def test_entities_are_found_through_what_models_do_to_colours(least, kind, seed, truth):
     picture = spoilt(TASK.encode(truth, np.random.default_rng(seed)), **kind)
@@ -66,7 +74,7 @@ def test_two_touching_things_of_like_colours_stay_two():
 def test_an_instance_says_where_it_is():
     picture = np.zeros((100, 200, 3), np.float32)
     picture[20:60, 50:150] = (1, 0.5, 0)
-    one, = TASK.decode(picture).instances
+    (one,) = TASK.decode(picture).instances
     assert one.bbox == (50, 20, 100, 40) and one.area == 4000 and one.centroid == (99.5, 39.5)
     assert np.allclose(one.color, (1, 0.5, 0), atol=1e-6)
 
@@ -87,7 +95,9 @@ def test_the_published_decoder_reads_a_clean_picture():
 @pytest.mark.parametrize('sigma', (0, 5, 20))
 def test_the_noise_is_measured(sigma):
     image = np.full((200, 200, 3), 128.0) + np.random.default_rng(0).normal(0, sigma, (200, 200, 3))
-    assert noise_level(np.rint(image).astype(np.uint8)) == pytest.approx(sigma, abs=0.1 * sigma + 0.1)
+    assert noise_level(np.rint(image).astype(np.uint8)) == pytest.approx(
+        sigma, abs=0.1 * sigma + 0.1
+    )
 
 
 def test_colours_that_do_not_fit_apart_are_still_given():
@@ -106,10 +116,12 @@ def test_a_followed_entity_keeps_its_label_while_the_decoders_change():
     first[10:30, 10:30], first[35:55, 40:70] = 1, 2
     kept = follower.follow(described(first, np.zeros((60, 80, 3), np.float32)))
     second = np.zeros_like(first)
-    second[12:32, 12:32], second[35:55, 42:72] = 2, 1      # moved, and numbered otherwise
+    second[12:32, 12:32], second[35:55, 42:72] = 2, 1  # moved, and numbered otherwise
     second[2:8, 60:80] = 3
     later = follower.follow(described(second, np.zeros((60, 80, 3), np.float32)))
-    assert later.labels[20, 20] == kept.labels[20, 20] and later.labels[45, 60] == kept.labels[45, 60]
+    assert (
+        later.labels[20, 20] == kept.labels[20, 20] and later.labels[45, 60] == kept.labels[45, 60]
+    )
     new = later.labels[4, 70]
     assert new not in (0, kept.labels[20, 20], kept.labels[45, 60])
     assert {one.label for one in later.instances} == set(np.unique(later.labels)) - {0}

@@ -5,13 +5,21 @@ import numpy as np
 import pytest
 
 from diception_ros.tasks import CATEGORIES, task_named
-from diception_ros.tasks.panoptic import label_image, labels_of, panoptic_counts, panoptic_quality, with_categories
+from diception_ros.tasks.panoptic import (
+    label_image,
+    labels_of,
+    panoptic_counts,
+    panoptic_quality,
+    with_categories,
+)
 
 
 @pytest.fixture
 def strengths(truth):
-    return {name: task_named(f'semantic:{name}').strength(task_named(f'semantic:{name}').encode(truth))
-            for name in CATEGORIES}
+    return {
+        name: task_named(f'semantic:{name}').strength(task_named(f'semantic:{name}').encode(truth))
+        for name in CATEGORIES
+    }
 
 
 @pytest.fixture
@@ -22,7 +30,9 @@ def entities(truth):
 
 def test_truth_painted_and_read_again_has_a_panoptic_quality_near_one(truth, entities, strengths):
     found = with_categories(entities, strengths)
-    assert {one.category for one in found.instances} == {truth.categories[label] for label in truth.categories}
+    assert {one.category for one in found.instances} == {
+        truth.categories[label] for label in truth.categories
+    }
     assert all(one.score > 0.9 for one in found.instances)
     assert panoptic_quality([panoptic_counts(found, truth)])['pq'] > 0.95
 

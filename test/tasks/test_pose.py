@@ -21,36 +21,47 @@ def test_typed_joints_painted_and_read_again_are_all_right(which, request):
     assert TYPED.score(people, truth)['pck10'] == 1
 
 
-@pytest.mark.parametrize('least, spoil', (
-    (0.9, lambda p: 0.4 * cv2.GaussianBlur(p, (0, 0), 2)),
-    (0.9, lambda p: p + np.random.default_rng(0).normal(0, 0.05, p.shape).astype(np.float32)),
-    (0.9, lambda p: cv2.resize(cv2.resize(p, (320, 240), interpolation=cv2.INTER_AREA), (640, 480)))))
+@pytest.mark.parametrize(
+    'least, spoil',
+    (
+        (0.9, lambda p: 0.4 * cv2.GaussianBlur(p, (0, 0), 2)),
+        (0.9, lambda p: p + np.random.default_rng(0).normal(0, 0.05, p.shape).astype(np.float32)),
+        (
+            0.9,
+            lambda p: cv2.resize(
+                cv2.resize(p, (320, 240), interpolation=cv2.INTER_AREA), (640, 480)
+            ),
+        ),
+    ),
+)
 def test_typed_joints_survive_blur_dimness_and_noise(least, spoil, truth):
     assert TYPED.score(TYPED.decode(spoil(TYPED.encode(truth))), truth)['pck10'] >= least
 
 
 def test_two_people_who_overlap_are_told_apart(truth):
     near, far = truth.people[0].keypoints.copy(), truth.people[1].keypoints.copy()
-    far[:, :2] += near[5, :2] - far[6, :2]       # shoulder to shoulder
+    far[:, :2] += near[5, :2] - far[6, :2]  # shoulder to shoulder
     people = TYPED.decode(draw_skeletons([near, far], (480, 640)))
     assert len(people) == 2
-    errors = [min(np.nanmax(np.linalg.norm(one.keypoints[:, :2] - who[:, :2], axis=1)) for one in people)
-              for who in (near, far)]
+    errors = [
+        min(np.nanmax(np.linalg.norm(one.keypoints[:, :2] - who[:, :2], axis=1)) for one in people)
+        for who in (near, far)
+    ]
     assert max(errors) < 12
 
 
 def test_a_joint_that_is_out_of_the_picture_is_missing(truth):
     keypoints = truth.people[0].keypoints.copy()
     keypoints[[9, 16], 2] = 0
-    one, = TYPED.decode(draw_skeletons([keypoints], (480, 640)))
+    (one,) = TYPED.decode(draw_skeletons([keypoints], (480, 640)))
     assert np.isnan(one.keypoints[[9, 16], :2]).all() and (one.keypoints[[9, 16], 2] == 0).all()
     assert (np.delete(one.keypoints[:, 2], [9, 16]) > 0.5).all()
 
 
 def test_joints_on_one_spot_do_not_vanish(truth):
     keypoints = truth.people[0].keypoints.copy()
-    keypoints[9, :2] = keypoints[11, :2]         # a hand at the hip
-    one, = TYPED.decode(draw_skeletons([keypoints], (480, 640)))
+    keypoints[9, :2] = keypoints[11, :2]  # a hand at the hip
+    (one,) = TYPED.decode(draw_skeletons([keypoints], (480, 640)))
     assert (one.keypoints[:, 2] > 0).all()
 
 
@@ -64,7 +75,9 @@ def test_a_missing_or_a_wrong_person_is_wrong(truth):
 
 def test_discs_are_found_and_overlapping_ones_split(truth):
     picture = DISCS.encode(truth)
-    true = np.concatenate([one.keypoints[joints_drawn(one.keypoints, False), :2] for one in truth.people])
+    true = np.concatenate(
+        [one.keypoints[joints_drawn(one.keypoints, False), :2] for one in truth.people]
+    )
     found = find_discs(picture)
     apart = np.linalg.norm(true[:, None] - found[None, :, :2], axis=2)
     assert (apart.min(axis=1) < 3).mean() > 0.9 and (apart.min(axis=0) < 3).mean() > 0.9
@@ -73,13 +86,18 @@ def test_discs_are_found_and_overlapping_ones_split(truth):
 def test_untyped_people_say_that_their_types_are_guessed(truth):
     masks = np.where(np.isin(truth.instances, (7, 8)), truth.instances, 0).astype(np.int32)
     people = DISCS.decode(DISCS.encode(truth), masks)
-    assert sorted(one.label for one in people) == [7, 8] and not any(one.types_known for one in people)
+    assert sorted(one.label for one in people) == [7, 8] and not any(
+        one.types_known for one in people
+    )
 
 
 def test_untyped_joints_of_one_person_are_typed_up_to_mirroring(truth):
     keypoints = truth.people[0].keypoints
-    one, = DISCS.decode(draw_skeletons([keypoints], (480, 640), typed=False))
-    near = [np.linalg.norm(one.keypoints[order, :2] - keypoints[:, :2], axis=1) < 6 for order in (range(17), MIRROR)]
+    (one,) = DISCS.decode(draw_skeletons([keypoints], (480, 640), typed=False))
+    near = [
+        np.linalg.norm(one.keypoints[order, :2] - keypoints[:, :2], axis=1) < 6
+        for order in (range(17), MIRROR)
+    ]
     assert max(np.mean(right) for right in near) > 0.7
     assert ((one.keypoints[:, 2] > 0) & (one.keypoints[:, 2] <= 1)).sum() >= 12
 
@@ -87,7 +105,12 @@ def test_untyped_joints_of_one_person_are_typed_up_to_mirroring(truth):
 def test_the_skeleton_is_cocos():
     assert len(JOINTS) == 17 and (MIRROR[MIRROR] == np.arange(17)).all()
     assert {JOINTS[a].replace('left', 'right') for a in range(17) if 'left' in JOINTS[a]} == {
-        JOINTS[MIRROR[a]] for a in range(17) if 'left' in JOINTS[a]}
+        JOINTS[MIRROR[a]] for a in range(17) if 'left' in JOINTS[a]
+    }
     assert sorted(set(LIMBS.ravel())) == list(range(17))
     apart = np.abs(JOINT_COLORS[:, None] - JOINT_COLORS[None]).sum(axis=2) + np.eye(17)
-    assert apart.min() > 0.3 and np.allclose(JOINT_COLORS.max(axis=1), 1) and np.allclose(JOINT_COLORS.min(axis=1), 0)
+    assert (
+        apart.min() > 0.3
+        and np.allclose(JOINT_COLORS.max(axis=1), 1)
+        and np.allclose(JOINT_COLORS.min(axis=1), 0)
+    )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for every task: names, round trips, baselines, and that no picture makes a decoder raise."""
+"""What holds for every task: names, round trips, baselines, and that no picture makes a decoder
+raise."""
 
 import numpy as np
 import pytest
@@ -9,9 +10,19 @@ from hypothesis.extra.numpy import arrays
 
 from diception_ros.tasks import CATEGORIES, Conventions, task_named
 
-NAMES = ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose', 'restoration:denoise',
-         'adapter:lung')
-DISCS = Conventions(normal_axes=('right', 'up', 'forward'), pose_encoding='discs', entity_colors='position')
+NAMES = (
+    'depth',
+    'normals',
+    'entities',
+    'segmentation',
+    'semantic:person',
+    'pose',
+    'restoration:denoise',
+    'adapter:lung',
+)
+DISCS = Conventions(
+    normal_axes=('right', 'up', 'forward'), pose_encoding='discs', entity_colors='position'
+)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -29,7 +40,9 @@ def test_a_task_has_its_name_and_paints_pictures_of_the_truths_size(name, conven
     assert picture.min() >= 0 and picture.max() <= 1 and picture.max() > 0
 
 
-@pytest.mark.parametrize('name', ('deepth', '', 'semantic:', 'restoration:unblur', 'adapter:', 'depth:1'))
+@pytest.mark.parametrize(
+    'name', ('deepth', '', 'semantic:', 'restoration:unblur', 'adapter:', 'depth:1')
+)
 def test_an_unknown_task_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match='unknown task') as refusal:
         task_named(name)
@@ -41,20 +54,37 @@ def test_a_category_the_model_does_not_know_is_refused_with_those_it_knows():
         task_named('semantic:sofa', categories=('floor', 'wall'))
 
 
-@pytest.mark.parametrize('wrong', ({'normal_axes': ('left', 'right', 'up')}, {'normal_axes': ('left', 'up')},
-                                   {'pose_encoding': 'sticks'}, {'entity_colors': 'red'}))
+@pytest.mark.parametrize(
+    'wrong',
+    (
+        {'normal_axes': ('left', 'right', 'up')},
+        {'normal_axes': ('left', 'up')},
+        {'pose_encoding': 'sticks'},
+        {'entity_colors': 'red'},
+    ),
+)
 def test_conventions_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Conventions(**wrong)
 
 
-@pytest.mark.parametrize('name, key, best, worst', (
-    ('depth', 'absrel', 0.015, None), ('normals', 'mean_deg', 0.05, None), ('entities', 'miou', 0.98, 0.3),
-    ('segmentation', 'miou', 1, 0.3), ('semantic:person', 'miou', 1, 0.3), ('pose', 'pck10', 1, None),
-    ('restoration:denoise', 'psnr', 100, None)))
-def test_truth_painted_and_read_again_is_better_than_the_best_constant(name, key, best, worst,
-                                                                      truth):
-    """Tolerances: depth 1.5 % (its 2 % ends are clipped), normals 0.05 degrees, entities an IoU of 0.98."""
+@pytest.mark.parametrize(
+    'name, key, best, worst',
+    (
+        ('depth', 'absrel', 0.015, None),
+        ('normals', 'mean_deg', 0.05, None),
+        ('entities', 'miou', 0.98, 0.3),
+        ('segmentation', 'miou', 1, 0.3),
+        ('semantic:person', 'miou', 1, 0.3),
+        ('pose', 'pck10', 1, None),
+        ('restoration:denoise', 'psnr', 100, None),
+    ),
+)
+def test_truth_painted_and_read_again_is_better_than_the_best_constant(
+    name, key, best, worst, truth
+):
+    """Tolerances: depth 1.5 % (its 2 % ends are clipped), normals 0.05 degrees, entities an IoU of
+    0.98."""
     task = task_named(name)
     arguments = {'label': 5} if name == 'segmentation' else {}
     answer = task.score(task.decode(task.encode(truth, **arguments)), truth, **arguments)[key]
@@ -63,7 +93,7 @@ def test_truth_painted_and_read_again_is_better_than_the_best_constant(name, key
         assert answer <= best
     else:
         assert answer >= best
-    if worst is not None:       # of one truth the mean depth, normals and pose are right
+    if worst is not None:  # of one truth the mean depth, normals and pose are right
         assert constant <= worst
 
 
@@ -87,7 +117,9 @@ def test_normals_follow_the_models_axes(truth):
     other = task_named('normals', DISCS).encode(truth)
     assert np.allclose(other[..., 0], 1 - optical[..., 0], atol=1e-6)
     assert np.allclose(other[..., 1], optical[..., 1])
-    assert np.allclose(task_named('normals', DISCS).decode(other), task_named('normals').decode(optical), atol=1e-4)
+    assert np.allclose(
+        task_named('normals', DISCS).decode(other), task_named('normals').decode(optical), atol=1e-4
+    )
 
 
 def test_sky_has_no_disparity_and_grey_normals(truth):
@@ -111,8 +143,13 @@ def test_a_degraded_picture_is_worse_and_of_the_same_kind(mode, truth):
 
 ODD = st.sampled_from((0.0, 1.0, 0.5, np.nan, np.inf, -np.inf, -3.0, 7.0))
 PICTURES = st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(
-    lambda size: arrays(np.float32, (*size, 3), elements=st.one_of(ODD, st.floats(0, 1, width=32)),
-                        fill=st.sampled_from((0.0, 1.0, 0.3, np.nan))))
+    lambda size: arrays(
+        np.float32,
+        (*size, 3),
+        elements=st.one_of(ODD, st.floats(0, 1, width=32)),
+        fill=st.sampled_from((0.0, 1.0, 0.3, np.nan)),
+    )
+)
 
 
 @pytest.mark.parametrize('name', (*NAMES, 'discs', 'position'))
@@ -132,12 +169,17 @@ def check(name, result, shape):
         for person in result:
             seen = person.keypoints[:, 2] > 0
             assert person.keypoints.shape == (17, 3) and seen.any()
-            assert np.isfinite(person.keypoints[seen]).all() and np.isnan(person.keypoints[~seen, :2]).all()
+            assert (
+                np.isfinite(person.keypoints[seen]).all()
+                and np.isnan(person.keypoints[~seen, :2]).all()
+            )
             assert 0 < person.score <= 1
         return
     if name == 'entities':
         assert result.labels.dtype == np.int32
-        assert sorted(np.unique(result.labels[result.labels > 0])) == [one.label for one in result.instances]
+        assert sorted(np.unique(result.labels[result.labels > 0])) == [
+            one.label for one in result.instances
+        ]
         result = result.labels
     assert result.shape[:2] == shape and np.isfinite(result).all()
     if name == 'normals':
@@ -157,7 +199,9 @@ def test_whole_pictures_of_nothing_are_answered(name, value):
     check(task.name, result, picture.shape[:2])
 
 
-@pytest.mark.parametrize('value, count, valid', ((0.0, 0, True), (1.0, 1, True), (np.nan, 0, False)))
+@pytest.mark.parametrize(
+    'value, count, valid', ((0.0, 0, True), (1.0, 1, True), (np.nan, 0, False))
+)
 def test_one_colour_is_one_entity_black_is_none_and_nan_is_no_answer(value, count, valid):
     result = task_named('entities').decode(np.full((120, 160, 3), value, np.float32))
     assert len(result.instances) == count and result.valid == valid
@@ -169,4 +213,14 @@ def test_a_picture_of_another_shape_is_refused():
 
 
 def test_the_categories_are_the_worlds():
-    assert CATEGORIES == ('floor', 'wall', 'ceiling', 'sky', 'table', 'box', 'ball', 'cylinder', 'person')
+    assert CATEGORIES == (
+        'floor',
+        'wall',
+        'ceiling',
+        'sky',
+        'table',
+        'box',
+        'ball',
+        'cylinder',
+        'person',
+    )
