@@ -44,8 +44,10 @@ def gpu(
     The floor is the time that the counted matrix work takes at the rate that this card reaches in
     one large matrix product.
 
-    Example: diception bench gpu --steps 1,28 --tasks 1,6 --json
-    """
+    \b
+    diception bench gpu --steps 1,28 --tasks 1,6 --json
+    diception bench gpu --device cpu --shape small --size 128
+    """  # noqa: D301
     import torch
     from rich.progress import track
 

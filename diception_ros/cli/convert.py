@@ -31,9 +31,10 @@ def convert(
     Every tensor is checked by name and shape. The text encoders run once, for the six tasks and
     COCO's 80 categories, and are left out. Only a hub name makes this command go online.
 
-    Example: diception convert --sd3 ~/stable-diffusion-3-medium-diffusers
-    --diception ~/DICEPTION_v1.pth --out ~/models/diception
-    """
+    \b
+    diception convert --sd3 ~/stable-diffusion-3-medium-diffusers \\
+        --diception ~/DICEPTION_v1.pth --out ~/models/diception
+    """  # noqa: D301
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table

@@ -30,10 +30,10 @@ def doctor(
 ) -> int:
     """Say whether a model, a device, the ROS environment and the transports are fit, one line each.
 
-    Example: diception doctor ~/models/diception --device cuda
-
-    Example: diception doctor --point-order ~/models/diception ~/labelled
-    """
+    \b
+    diception doctor ~/models/diception --device cuda
+    diception doctor --point-order ~/models/diception ~/labelled
+    """  # noqa: D301
     if point_order:
         if masks is None:
             raise ValueError('--point-order: MASKS is missing; diception doctor --point-order '

@@ -326,7 +326,7 @@ def written_beside(folder: Path, needed: int = 0) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def save_component(component: torch.nn.Module, folder: Path, shard_size: str = '5GB') -> None:
+def save_component(component: torch.nn.Module, folder: Path, shard_size: str = '2GB') -> None:
     """A component in diffusers' layout: config.json and safetensors, in shards where large."""
     component.save_pretrained(folder, max_shard_size=shard_size)
 

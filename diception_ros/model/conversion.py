@@ -89,7 +89,7 @@ def read_published(sd3: str | Path, diception: str | Path, device: torch.device,
 def convert_published(sd3: str | Path, diception: str | Path, out: str | Path,
                       dtype: torch.dtype = torch.bfloat16, vae: str | Path | None = None,
                       extra_prompts: Sequence[str] = (), device: torch.device | str = 'cpu',
-                      shard_size: str = '5GB',
+                      shard_size: str = '2GB',
                       report: Callable[[str, float], None] = lambda what, done: None,
                       ) -> dict[str, Part]:
     """Write the published model as a model directory `out`; {component: what it holds}.
