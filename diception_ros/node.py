@@ -241,7 +241,7 @@ def run(node):
                 node.get_logger().debug(traceback.format_exc())
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded
-    node.worker.stop(0.5)
+    node.worker.stop(0.2)
 
 
 if __name__ == '__main__':

@@ -14,8 +14,10 @@ class Topic:
 
     def __init__(self, node, message_type, name, latched=False):
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-        # Depth 1: a slow consumer gets the newest result, not a history of old ones.
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+        # Depth 1: a slow consumer gets the newest result, not a history of old ones. In a replay
+        # every result counts.
+        depth = 1 if node.settings['drop_frames'] else 10
+        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
         self._node = node
         self._publisher = node.create_lifecycle_publisher(
             message_type, name, qos, qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
@@ -35,9 +37,9 @@ class Topic:
         self._publisher.publish(message)
 
     def _incompatible(self, event):
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        policy = qos_policy_name_from_kind(event.last_policy_kind).split('_QOS')[0].lower()
         name = self._publisher.topic_name
         self._node.health.warn(
             f'qos {name}', f'a subscriber of {name} asks for another {policy} than offered and '
-            f'gets nothing: change its QoS, or set the parameter qos_overrides.{name}.publisher.'
-            f'{policy.split("_QOS")[0].lower()}')
+            'gets nothing: change its QoS, or set the parameter '
+            f'qos_overrides.{name}.publisher.{policy}')
