@@ -14,5 +14,6 @@ from diception_ros.geometry.normals import angle_between, normals_from_depth
 from diception_ros.geometry.scale import Scale, fit_near_far, fit_reference
 from diception_ros.geometry.tracking import ClickTracker
 
-__all__ = ['CameraModel', 'ClickTracker', 'Cloud', 'Scale', 'angle_between', 'complete_depth', 'fit_ground_plane',
-           'fit_near_far', 'fit_reference', 'flying_pixels', 'normals_from_depth', 'point_cloud']
+__all__ = ['CameraModel', 'ClickTracker', 'Cloud', 'Scale', 'angle_between', 'complete_depth',
+           'fit_ground_plane', 'fit_near_far', 'fit_reference', 'flying_pixels',
+           'normals_from_depth', 'point_cloud']

@@ -31,9 +31,11 @@ class CameraModel:
     def __init__(self, K, size, D=(), R=None, P=None, model='plumb_bob', rectified=False):
         self.size = int(size[0]), int(size[1])
         if min(self.size) < 1:
-            raise ValueError(f'camera_info: the picture size is {self.size[0]}x{self.size[1]}, it must be positive')
+            raise ValueError(f'camera_info: the picture size is {self.size[0]}x{self.size[1]}, '
+                             'it must be positive')
         if rectified and (P is None or not np.any(P)):
-            raise ValueError('camera_info: P is empty, calibrate the camera or use the unrectified picture')
+            raise ValueError('camera_info: P is empty, calibrate the camera or use the '
+                             'unrectified picture')
         if rectified:
             self.K = np.asarray(P, np.float64).reshape(3, 4)[:, :3].copy()
         elif np.size(K) != 9:
@@ -41,7 +43,8 @@ class CameraModel:
         else:
             self.K = np.array(K, np.float64).reshape(3, 3)
         if not np.isfinite(self.K).all() or self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
-            raise ValueError('camera_info: the focal length is not positive, the camera is not calibrated')
+            raise ValueError('camera_info: the focal length is not positive, the camera is not '
+                             'calibrated')
         coefficients = np.zeros(0) if rectified or D is None else np.array(D, np.float64).ravel()
         if not np.isfinite(coefficients).all():
             raise ValueError('camera_info: D holds a number that is not finite')
@@ -49,17 +52,20 @@ class CameraModel:
             coefficients = np.zeros(0)
         elif model in FISHEYE:
             if len(coefficients) != 4:
-                raise ValueError(f'camera_info: {model} has 4 coefficients, D has {len(coefficients)}')
+                raise ValueError(f'camera_info: {model} has 4 coefficients, D has '
+                                 f'{len(coefficients)}')
         elif model in POLYNOMIAL:
             if len(coefficients) not in (4, 5, 8, 12, 14):
                 raise ValueError(f'camera_info: {model} has 4, 5, 8, 12 or 14 coefficients, D has '
                                  f'{len(coefficients)}')
         else:
             known = ', '.join(POLYNOMIAL + FISHEYE)
-            raise ValueError(f"camera_info: unknown distortion_model '{model}', known are {known}")
+            raise ValueError(f"camera_info: unknown distortion_model '{model}', known are "
+                             f'{known}')
         self.D = coefficients
-        # With all coefficients zero an equidistant lens is still not a pinhole: its radius is f * angle.
-        self.fisheye = model in FISHEYE and not rectified and np.size(D if D is not None else ()) == 4
+        # Even with all coefficients zero an equidistant lens is no pinhole: radius = f * angle.
+        self.fisheye = (model in FISHEYE and not rectified and D is not None
+                        and np.size(D) == 4)
         if self.fisheye and not coefficients.size:
             self.D = np.zeros(4)
         self._rays = None
@@ -79,7 +85,7 @@ class CameraModel:
         if size not in self._resized:
             sx, sy = size[0] / self.size[0], size[1] / self.size[1]
             K = np.diag([sx, sy, 1.0]) @ self.K
-            # The picture's corner, at (-0.5, -0.5), is what stays in place when pixels change their size.
+            # The picture's corner, at (-0.5, -0.5), stays in place when pixels change their size.
             K[0, 2] += 0.5 * sx - 0.5
             K[1, 2] += 0.5 * sy - 0.5
             D, model = (self.D, FISHEYE[0]) if self.fisheye else (self.D, POLYNOMIAL[0])
@@ -119,7 +125,8 @@ class CameraModel:
             projected = self._distort(xy)
             if self.distorted:
                 back = self._undistort(projected)
-                projected[~(np.abs(back - xy).max(1) < 0.02 * (1 + np.abs(xy).max(1)))] = np.nan
+                same = np.abs(back - xy).max(1) < 0.02 * (1 + np.abs(xy).max(1))
+                projected[~same] = np.nan
             pixels[usable] = projected
         return pixels
 
@@ -148,7 +155,7 @@ class CameraModel:
         seen = self.contains(pixels)
         column, row = np.rint(pixels[seen]).astype(int).clip(0, np.asarray(self.size) - 1).T
         z = points[seen, 2]
-        order = np.argsort(-z, kind='stable')  # numpy keeps the last of several writes to one pixel
+        order = np.argsort(-z, kind='stable')  # of several writes to one pixel the last stays
         depth = np.full(self.size[::-1], np.nan, np.float32)
         depth[row[order], column[order]] = z[order]
         return depth
@@ -161,7 +168,8 @@ class CameraModel:
         still = np.zeros(3)
         if self.fisheye:
             points = np.column_stack([xy, np.ones(len(xy))])[:, None]
-            return cv2.fisheye.projectPoints(points, still, still, self.K, self.D)[0].reshape(-1, 2)
+            pixels = cv2.fisheye.projectPoints(points, still, still, self.K, self.D)[0]
+            return pixels.reshape(-1, 2)
         points = np.column_stack([xy, np.ones(len(xy))])
         return cv2.projectPoints(points, still, still, self.K, self.D)[0].reshape(-1, 2)
 
@@ -170,9 +178,10 @@ class CameraModel:
         pixel."""
         if not self.distorted:
             y = (pixels[:, 1] - self.K[1, 2]) / self.K[1, 1]
-            return np.stack([(pixels[:, 0] - self.K[0, 2] - self.K[0, 1] * y) / self.K[0, 0], y], -1)
+            x = (pixels[:, 0] - self.K[0, 2] - self.K[0, 1] * y) / self.K[0, 0]
+            return np.stack([x, y], -1)
         invert = cv2.fisheye.undistortPoints if self.fisheye else cv2.undistortPoints
-        xy = np.asarray(invert(np.ascontiguousarray(pixels[:, None]), self.K, self.D), np.float64).reshape(-1, 2)
+        xy = invert(np.ascontiguousarray(pixels[:, None]), self.K, self.D).reshape(-1, 2)
         xy[~(np.abs(xy) < 1e3).all(1)] = np.nan
         focal = self.K[[0, 1], [0, 1]]
         # OpenCV stops after a fixed number of rounds; wide lenses need more of the same.

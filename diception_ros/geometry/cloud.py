@@ -9,9 +9,10 @@ import numpy as np
 
 from diception_ros.geometry.camera import as_camera
 
-FIELDS = ('x', 'y', 'z', 'rgb', 'normal_x', 'normal_y', 'normal_z')  # each a float32, in this order
-FLYING = 0.08  # relative distance from both the nearer and the farther surface
-FLYING_WINDOW = 9  # pixels
+FIELDS = ('x', 'y', 'z', 'rgb', 'normal_x', 'normal_y', 'normal_z')  # float32 each
+FLYING = 0.075  # relative distance, in inverse depth, from both the near and the far surface
+FLYING_WINDOW = 7  # pixels
+GOING_ON = 0.2  # of the change from -3 to 3 pixels: what a surface adds beyond that on either side
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,26 @@ def point_cloud(depth, camera, rgb=None, normals=None, *, organised=False, strid
         return Cloud(np.zeros((1, 0, len(fields)), np.float32), fields, True)
 
     every = (slice(None, None, int(stride)),) * 2
-    x, y = (ray[every] for ray in as_camera(camera, depth.shape).rays())
-    # Taking the infinite out here makes every later NaN the same kind of unknown.
-    z = np.where(depth < np.inf, depth, np.float32(np.nan)) if np.isinf(depth).any() else depth
-    z = z[every] if flying else np.where(flying_pixels(z)[every], np.float32(np.nan), z[every])
-    planes = [x * z, y * z, z]
+    camera = as_camera(camera, depth.shape)
+    x, y = (ray[every] for ray in camera.rays())
+    z = depth[every]
+    known = (z > 0) & (z < np.inf)
+    if not flying:
+        known &= ~flying_pixels(depth)[every]
+    if camera.distorted:
+        known &= np.isfinite(x)
+    z = np.ascontiguousarray(z)
+    parts = [cv2.multiply(np.ascontiguousarray(ray), z) for ray in (x, y)] + [z]
     if rgb is not None:
-        planes.append(packed_rgb(np.asarray(rgb)[every]))
+        parts.append(packed_rgb(np.asarray(rgb)[every]))
     if normals is not None:
-        planes.extend(cv2.split(np.ascontiguousarray(np.asarray(normals, np.float32)[every])))
-    data = cv2.merge([np.ascontiguousarray(plane) for plane in planes])
-    known = (z > 0) & np.isfinite(x)
+        parts.append(np.ascontiguousarray(np.asarray(normals, np.float32)[every]))
+    data = np.empty((*z.shape, len(fields)), np.float32)
+    cv2.mixChannels(parts, [data], [k for k in range(len(fields)) for _ in range(2)])
     if organised:
         data[~known] = np.nan
         return Cloud(data, fields, bool(known.all()))
-    points = np.ascontiguousarray(data).view(f'V{4 * len(fields)}')[..., 0][known]
+    points = data.view(f'V{4 * len(fields)}')[..., 0][known]
     return Cloud(points.view(np.float32).reshape(1, -1, len(fields)), fields, True)
 
 
@@ -105,16 +111,36 @@ def flying_pixels(depth):
     """Pixels of (H, W) depth that hang between a near and a far surface, bool (H, W).
 
     A blurred edge in a depth picture passes through every distance between the two sides; those
-    points exist in no world. A pixel flies when it is more than 8 % away from both the nearest and
-    the farthest depth of its 9x9 neighbourhood. Unknown pixels neither fly nor count.
+    points exist in no world. A pixel flies when its inverse depth is more than 7.5 % from both the
+    least and the greatest of its 7x7 neighbourhood, unless the change goes on at the same pace on
+    both sides: that is a surface seen at a grazing angle, linear in inverse depth. What is
+    unknown does not fly, and counts as far away, as the sky is.
     """
     depth = np.asarray(depth, np.float32)
     if not depth.size:
         return np.zeros(depth.shape, bool)
-    unknown = ~np.isfinite(depth)
+    known = (depth > 0) & (depth < np.inf)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        inverse = np.reciprocal(depth)
+    inverse[~known] = 0
     square = np.ones((FLYING_WINDOW, FLYING_WINDOW), np.uint8)
-    holes = bool(unknown.any())
-    nearest = cv2.erode(np.where(unknown, np.float32(np.inf), depth) if holes else depth, square)
-    farthest = cv2.dilate(np.where(unknown, np.float32(-np.inf), depth) if holes else depth, square)
-    with np.errstate(invalid='ignore'):
-        return np.minimum(depth - nearest, farthest - depth) > FLYING * depth
+    least, most = cv2.erode(inverse, square), cv2.dilate(inverse, square)
+    between = cv2.min(cv2.subtract(inverse, least), cv2.subtract(most, inverse))
+    flying = between > FLYING * inverse
+    v, u = np.nonzero(flying)
+    down = _at(inverse, v + 2, u) - _at(inverse, v - 2, u)
+    right = _at(inverse, v, u + 2) - _at(inverse, v, u - 2)
+    steepness = np.sqrt(down * down + right * right) + 1e-12
+    down, right = down / steepness, right / steepness
+    far_up, up, back, far_back = (
+        _at(inverse, np.rint(v + r * down).astype(int), np.rint(u + r * right).astype(int))
+        for r in (7, 3, -3, -7))
+    going_on = np.minimum(far_up - up, back - far_back) > GOING_ON * (up - back)
+    flying[v[going_on], u[going_on]] = False
+    return flying
+
+
+def _at(picture, rows, columns):
+    """Values of a picture (H, W) at pixels, the border's beyond it."""
+    height, width = picture.shape
+    return picture[rows.clip(0, height - 1), columns.clip(0, width - 1)]

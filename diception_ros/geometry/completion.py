@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 
 CELL = 32  # pixels; the model's error is smooth over this and more
-REACH = 2.0  # cells over which one measurement counts
-PRIOR = 1.0  # measurements' worth of belief that the model needs no correction
+REACH = 1.0  # cells; standard deviation of the smoothing
+PRIOR = 0.05  # measurements' worth of belief that the model needs no correction
 DISAGREEMENT = 0.15  # relative; a measurement further off corrects nothing but its own pixel
 
 
@@ -22,7 +22,8 @@ def complete_depth(depth, reference):
     depth = np.asarray(depth, np.float32)
     reference = np.asarray(reference, np.float32)
     if depth.shape != reference.shape:
-        raise ValueError(f'reference_depth: {reference.shape} does not have the shape of depth {depth.shape}')
+        raise ValueError(f'reference_depth: {reference.shape} does not have the shape of depth '
+                         f'{depth.shape}')
     with np.errstate(invalid='ignore'):
         measured = (reference > 0) & (reference < np.inf)
     if not depth.size or not measured.any():
@@ -35,18 +36,19 @@ def correction(depth, reference):
     are known."""
     height, width = depth.shape
     with np.errstate(invalid='ignore', divide='ignore'):
-        rows, columns = np.nonzero((reference > 0) & (reference < np.inf) & (depth > 0) & (depth < np.inf))
+        both = (reference > 0) & (reference < np.inf) & (depth > 0) & (depth < np.inf)
+        rows, columns = np.nonzero(both)
         ratio = np.log(reference[rows, columns] / depth[rows, columns])
     near = np.abs(ratio) < DISAGREEMENT
     grid = -(-height // CELL), -(-width // CELL)
     cell = (rows[near] // CELL) * grid[1] + columns[near] // CELL
     total = np.bincount(cell, ratio[near], grid[0] * grid[1]).reshape(grid)
     count = np.bincount(cell, minlength=grid[0] * grid[1]).reshape(grid).astype(float)
-    # A dense sensor says no more about a cell than a few dozen pixels do: the rest is the same error again.
+    # A dense sensor says no more about a cell than a few dozen pixels do.
     enough = np.minimum(count, 30) / np.maximum(count, 1)
-    blurred, weight = (cv2.GaussianBlur(part * enough, (0, 0), REACH / 2, borderType=cv2.BORDER_CONSTANT)
-                       for part in (total, count))
-    field = np.exp(blurred / (weight + PRIOR * 0.05)).astype(np.float32)
+    blurred, weight = (cv2.GaussianBlur(part * enough, (0, 0), REACH,
+                                        borderType=cv2.BORDER_CONSTANT) for part in (total, count))
+    field = np.exp(blurred / (weight + PRIOR)).astype(np.float32)
     # cv2.resize lines up the corners of the pictures; the grid may reach beyond ours.
     full = cv2.resize(field, (grid[1] * CELL, grid[0] * CELL), interpolation=cv2.INTER_LINEAR)
     return full[:height, :width]

@@ -15,16 +15,18 @@ import cv2
 import numpy as np
 
 from diception_ros.geometry.camera import as_camera
-from diception_ros.geometry.scale import Scale
+from diception_ros.geometry.scale import SATURATED, Scale
 
 WORKING_WIDTH = 160  # pixels; the floor is large, a picture this small shows all of it
 TILE = 8  # working pixels a side of the patches that are fitted with planes
-TRUNCATED = np.radians(12)  # angle beyond which a tile is taken for a wrong one
-UP_CONE = np.cos(np.radians(48))  # how far a floor's normal may be from the picture's up (gravity unknown)
-GRAVITY_CONE = np.cos(np.radians(25))  # and from the true up (gravity known): bias and noise of the normals
-SHIFTS = np.geomspace(0.004, 6.0, 64)  # c to try: far / near of 250 to 1.2
-NORMAL_BIAS = np.radians(2)  # deviation of the rotation that all of a picture's normals may share
+TRUNCATED = np.radians(10)  # angle beyond which a tile is taken for a wrong one
+# How far a floor's normal may be from the picture's up, and from the true one where it is known.
+UP_CONE, GRAVITY_CONE = np.cos(np.radians([48, 25]))
+SHIFTS = np.geomspace(0.004, 6.0, 17)  # c to try: far / near of 250 to 1.2
+PRIOR_TILES = 1.0  # how many tiles the belief in a small bias is worth
+NORMAL_BIAS = np.radians(2)  # what a network's normals may all be turned by
 SMALLEST_FLOOR = 0.04  # share of the picture
+MOST_TILT = 8.0  # degrees between a plane from disparity and its own normals
 MOST_BELOW = 0.04  # share of the picture that may lie below the floor
 
 
@@ -55,16 +57,19 @@ def fit_ground_plane(disparity, normals, camera, camera_height, gravity=None, *,
     height = float(camera_height)
     if not (np.isfinite(height) and height > 0):
         raise ValueError(f'depth.camera_height: {height:g} m, it must be positive')
-    up = np.array([0.0, -1.0, 0.0])
+    up, cone = np.array([0.0, -1.0, 0.0]), UP_CONE
     if gravity is not None:
         gravity = np.asarray(gravity, np.float64).ravel()
-        if gravity.shape != (3,) or not np.isfinite(gravity).all() or np.linalg.norm(gravity) < 1e-9:
+        if gravity.shape != (3,) or not np.isfinite(gravity).all() or not gravity.any():
             raise ValueError('gravity: three finite numbers that are not all zero are needed')
-        up = -gravity / np.linalg.norm(gravity)
+        up, cone = -gravity / np.linalg.norm(gravity), GRAVITY_CONE
     disparity = np.asarray(disparity, np.float32)
     normals = np.asarray(normals, np.float32)
-    if disparity.ndim != 2 or normals.shape != (*disparity.shape, 3) or min(disparity.shape) < 4 * TILE:
-        return Scale.refused(f'the picture is too small to see a floor, {4 * TILE} pixels a side are needed')
+    if disparity.ndim != 2 or normals.shape != (*disparity.shape, 3):
+        return Scale.refused('disparity and normals are not of one picture')
+    if min(disparity.shape) < 4 * TILE:
+        return Scale.refused(f'the picture is too small to see a floor, {4 * TILE} pixels a side '
+                             'are needed')
 
     # 1. Shrink: noise goes, the floor stays                                  (h, w), (h, w, 3)
     small, facing, rays = _shrink(disparity, normals, as_camera(camera, disparity.shape))
@@ -79,21 +84,32 @@ def fit_ground_plane(disparity, normals, camera, camera_height, gravity=None, *,
     tiles = _flat_tiles(small, facing, rays)
     if len(tiles.plane) < 8:
         return Scale.refused('too few flat surfaces are in view')
-    upward = tiles.normal @ up > (UP_CONE if gravity is None else GRAVITY_CONE)
-    shift, cost = _fit_shift(tiles, np.where(upward, 1.0, 0.7), up[None] if gravity is not None else None, upward)
-    if cost > 0.75:
+    upward = tiles.normal @ up > cone
+    if gravity is not None:
+        tiles.normal[upward] = up
+    shift, left = _fit_shift(tiles, np.where(upward, 1.0, 0.7))
+    if left > 0.75:
         return Scale.refused('the normals and the disparity do not fit together')
 
     # 3. Planes among what faces up; the floor is the lowest of them
-    candidates = np.isfinite(facing).all(-1) & known & (facing @ up > (UP_CONE if gravity is None else GRAVITY_CONE))
+    candidates = np.isfinite(facing).all(-1) & known & (facing @ up > cone)
     found = _planes(small, rays, candidates, np.random.default_rng(seed))
     if not found:
         return Scale.refused('no floor is in view')
-    stretched = [np.linalg.norm(plane + [0, 0, shift]) for plane, _ in found]
-    floor, on_floor = found[int(np.argmin(stretched))]
+    vectors = [plane + [0, 0, shift] for plane, _ in found]
+    seen = [_mean_direction(facing[inside]) for _, inside in found]
+    tilts = [_tilt(vector, normal) for vector, normal in zip(vectors, seen)]
+    shares = [np.count_nonzero(inside) / small.size for _, inside in found]
+    sound = [k for k in range(len(found)) if tilts[k] < MOST_TILT and shares[k] > SMALLEST_FLOOR]
+    if not sound:
+        return Scale.refused(
+            f'what faces up is {max(shares):.0%} of the picture and tilted by {min(tilts):.0f} '
+            'degrees against its own normals: no floor')
+    lowest = min(sound, key=lambda k: np.linalg.norm(vectors[k]))  # the others are tables
+    (floor, on_floor), normal = found[lowest], seen[lowest]
 
     # 4. With gravity the floor's own direction is known, better than any network sees it
-    direct = _shift_of_floor(floor, up if gravity is not None else _mean_direction(facing[on_floor]))
+    direct = _shift_of_floor(floor, normal if gravity is None else up)
     if gravity is not None and direct is not None:
         shift = direct
     vector = floor + [0, 0, shift]
@@ -101,27 +117,26 @@ def fit_ground_plane(disparity, normals, camera, camera_height, gravity=None, *,
     b = a * shift
 
     # 5. Whether to believe it
-    share = np.count_nonzero(on_floor) / small.size
-    if share < SMALLEST_FLOOR:
-        return Scale.refused(f'only {share:.0%} of the picture is floor, {SMALLEST_FLOOR:.0%} are needed')
     span = np.ptp(np.percentile(small[on_floor], [2, 98]))
     if span < 0.05:
         return Scale.refused('the floor in view is at one distance only')
-    tilt = np.degrees(np.arccos(np.clip(-vector @ _mean_direction(facing[on_floor]) / np.linalg.norm(vector), -1, 1)))
-    if tilt > 8:
-        return Scale.refused(f'the floor is tilted by {tilt:.0f} degrees against its own normals')
+    if _tilt(vector, normal) > MOST_TILT:
+        return Scale.refused('the floor is tilted against its own normals')
     middle = np.median(small[on_floor])
     if direct is not None and gravity is None:
         apart = abs(np.log((middle + max(direct, 0.0)) * np.linalg.norm(floor + [0, 0, shift])
                            / (middle + shift) / np.linalg.norm(floor + [0, 0, direct])))
         if apart > 0.25:
-            return Scale.refused(f"the floor's normals and the other surfaces' disagree on the scale by {apart:.0%}")
+            return Scale.refused("the floor's normals and the other surfaces' disagree on the "
+                                 f'scale by {apart:.0%}')
     with np.errstate(invalid='ignore'):
         predicted = floor[0] * rays[0] + floor[1] * rays[1] + floor[2]
-        below = known & (small + shift < 0.8 * (predicted + shift)) & (predicted > low + 0.1 * (high - low))
+        below = known & (small + shift < 0.8 * (predicted + shift))
+        below &= predicted > low + 0.1 * (high - low)
     beneath = np.count_nonzero(below) / np.count_nonzero(known)
     if beneath > MOST_BELOW:
-        return Scale.refused(f'{beneath:.0%} of the picture would lie below the floor: a table, not a floor')
+        return Scale.refused(f'{beneath:.0%} of the picture would lie below the floor: a table, '
+                             'not a floor')
     with np.errstate(invalid='ignore', divide='ignore'):
         off = np.abs(small - predicted)[on_floor] / (predicted + shift)[on_floor]
     return Scale(float(a), float(b), 1.48 * float(np.median(off)), True)
@@ -158,7 +173,7 @@ def _flat_tiles(small, facing, rays):
                 .transpose(0, 2, 1, 3).reshape(rows * columns, TILE * TILE))
 
     x, y, d = (tiled(picture).astype(np.float64) for picture in (*rays, small))
-    w = np.isfinite(d) & np.isfinite(x) & (d > 0.003) & (d < 0.997)  # clipped disparity is no plane
+    w = np.isfinite(d) & np.isfinite(x) & (d > SATURATED) & (d < 1 - SATURATED)
     x, y, d = (np.where(w, part, 0) for part in (x, y, d))
     facing = np.nan_to_num(facing)
     normal = np.stack([tiled(facing[..., i]).sum(1) for i in range(3)], -1).astype(np.float64)
@@ -182,48 +197,60 @@ def _flat_tiles(small, facing, rays):
     return Tiles(plane[smooth], normal[smooth])
 
 
-def _fit_shift(tiles, weight, up, upward):
+def _fit_shift(tiles, weight):
     """c that turns the tiles' planes to their normals, and what is left (mean truncated angle, in
-    units of the truncation).
+    units of the truncation). weight: (n,).
 
-    A network's normals share a small rotation (their bias) that pulls c when only one direction
-    is in view. Angles BETWEEN surfaces do not feel it, so it is fitted along, held small by
-    what is usual."""
+    A network's normals share a small rotation (their bias) that pulls c when only one direction is
+    in view. Angles BETWEEN surfaces do not feel it, so it is fitted along, held small by what is
+    usual.
+    """
     normal = tiles.normal
-    if up is not None:
-        normal = np.where(upward[:, None], up, normal)
+    prior = PRIOR_TILES * (TRUNCATED / NORMAL_BIAS) ** 2
+    outer = np.einsum('n,ni,nj->nij', weight, normal, normal)
 
-    def cost(shift, rounds=2):
-        direction = -(tiles.plane + [0, 0, shift])
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        turned = normal
-        turn = np.zeros(3)
-        for _ in range(rounds):
-            angle = np.linalg.norm(np.cross(turned, direction), axis=1)
-            w = weight * np.clip(1 - (angle / TRUNCATED) ** 2, 0, None)
-            # turn x n = direction - n, least squares for the turn: sum w (I - n n') turn = sum w n x direction
-            moments = (np.eye(3) * w.sum() - (normal * w[:, None]).T @ normal
-                       + np.eye(3) * (np.radians(3) / NORMAL_BIAS) ** 2 * 12)
-            turn = np.linalg.solve(moments, (np.cross(normal, direction) * w[:, None]).sum(0))
-            turned = normal + np.cross(turn, normal)
-        angle = np.arccos(np.clip((turned * direction).sum(1) / np.linalg.norm(turned, axis=1), -1, 1))
-        data = (weight * np.minimum(angle / TRUNCATED, 1) ** 2).sum() / weight.sum()
-        prior = 12 * (turn @ turn) * (np.radians(3) / NORMAL_BIAS) ** 2 / TRUNCATED ** 2 / weight.sum()
-        return data + prior, (weight * np.minimum(angle / TRUNCATED, 1)).sum() / weight.sum()
+    def cost(shifts):
+        """What is left at each of the shifts: squared with the prior, and linear, both (s,)."""
+        direction = np.empty((len(shifts), *tiles.plane.shape))
+        direction[..., :2] = -tiles.plane[:, :2]
+        direction[..., 2] = -tiles.plane[:, 2] - shifts[:, None]
+        direction /= np.sqrt((direction ** 2).sum(-1, keepdims=True))
+        wanted = _cross(normal, direction)                                     # (s, n, 3)
+        turn = np.zeros((len(shifts), 1, 3))
+        for _ in range(2):
+            turned = normal + _cross(turn, normal)
+            missing = ((_cross(turned, direction)) ** 2).sum(-1) / TRUNCATED ** 2
+            trust = np.clip(1 - missing, 0, None)                              # (s, n)
+            # turn x n = direction - n in the least squares: (I - n n') turn = n x direction
+            moments = (np.eye(3) * ((trust * weight).sum(-1) + prior)[:, None, None]
+                       - (trust @ outer.reshape(len(weight), 9)).reshape(-1, 3, 3))
+            right = ((trust * weight)[..., None] * wanted).sum(1)
+            turn = np.linalg.solve(moments, right[..., None])[:, None, :, 0]
+        turned = normal + _cross(turn, normal)
+        cosine = (turned * direction).sum(-1) / np.sqrt((turned ** 2).sum(-1))
+        angle = np.minimum(np.arccos(np.clip(cosine, -1, 1)) / TRUNCATED, 1)
+        held = prior * (turn ** 2).sum((1, 2)) / TRUNCATED ** 2
+        return (angle ** 2 @ weight + held) / weight.sum(), angle @ weight / weight.sum()
 
-    costs = [cost(shift)[0] for shift in SHIFTS[::4]]
-    best = 4 * int(np.argmin(costs))
-    near = SHIFTS[max(0, best - 4):best + 5]
-    fine = np.geomspace(near[0], near[-1], 15)
-    costs = [cost(shift)[0] for shift in fine]
+    best = int(np.argmin(cost(SHIFTS)[0]))
+    near = SHIFTS[max(0, best - 1)], SHIFTS[min(len(SHIFTS) - 1, best + 1)]
+    fine = np.geomspace(*near, 13)
+    costs, left = cost(fine)
     best = int(np.argmin(costs))
     shift = fine[best]
     if 0 < best < len(fine) - 1:
         before, here, after = costs[best - 1:best + 2]
         bend = before - 2 * here + after
         if bend > 0:
-            shift = fine[best] * (fine[1] / fine[0]) ** (0.5 * (before - after) / bend)
-    return float(shift), cost(shift)[1]
+            shift *= (fine[1] / fine[0]) ** (0.5 * (before - after) / bend)
+    return float(shift), float(left[best])
+
+
+def _cross(one, other):
+    """Cross products along the last axis, of shapes that broadcast."""
+    x, y, z = one[..., 0], one[..., 1], one[..., 2]
+    u, v, w = other[..., 0], other[..., 1], other[..., 2]
+    return np.stack(np.broadcast_arrays(y * w - z * v, z * u - x * w, x * v - y * u), -1)
 
 
 def _planes(small, rays, candidates, rng, most=4):
@@ -266,6 +293,11 @@ def _mean_direction(normals):
     """The mean of unit normals (n, 3), unit length."""
     mean = np.nanmean(normals.astype(np.float64), 0)
     return mean / max(np.linalg.norm(mean), 1e-9)
+
+
+def _tilt(vector, normal):
+    """Degrees between the normal that a plane's disparity tells and the one that was seen."""
+    return np.degrees(np.arccos(np.clip(-vector @ normal / np.linalg.norm(vector), -1, 1)))
 
 
 def _shift_of_floor(floor, normal):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SATURATED = 0.003  # D this close to 0 or 1 may have been clipped there, and says nothing about its distance
+SATURATED = 0.003  # D this close to 0 or 1 may have been clipped, and tells no distance
 FEWEST = 20  # reference pixels below which no fit is tried
 RIVAL = 0.2  # share of the outliers that may agree on a second line
 INLIER = 0.1  # relative residual of a reference pixel that agrees with the fit
@@ -68,7 +68,8 @@ def fit_near_far(near, far):
     """
     near, far = float(near), float(far)
     if not 0 < near < far or not np.isfinite(near):
-        raise ValueError(f'depth.near and depth.far: 0 < near < far is needed, got {near:g} and {far:g}')
+        raise ValueError(f'depth.near and depth.far: 0 < near < far is needed, '
+                         f'got {near:g} and {far:g}')
     return Scale(1 / near - 1 / far, 1 / far, float('nan'), True)
 
 
@@ -90,15 +91,18 @@ def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
     rng = np.random.default_rng(seed)
     d, q = _pairs(disparity, reference, max_pixels, rng)
     if len(d) < FEWEST:
-        return Scale.refused(f'the reference depth has {len(d)} usable pixels, {FEWEST} are needed')
+        return Scale.refused(f'the reference depth has {len(d)} usable pixels, '
+                             f'{FEWEST} are needed')
     low, high = np.percentile(d, [5, 95])
     if high - low < 0.03:
-        return Scale.refused('the reference depth covers one distance only, near and far are both needed')
+        return Scale.refused('the reference depth covers one distance only, near and far are both '
+                             'needed')
 
     few = rng.permutation(len(d))[:400]
     start, support = _best_hypothesis(d, q, few, rng)
     if start is None:
-        return Scale.refused('no two pixels of the reference depth agree with the disparity on near and far')
+        return Scale.refused('no two pixels of the reference depth agree with the disparity on '
+                             'near and far')
     a, b = start
     for _ in range(6):
         p = a * d + b
@@ -107,10 +111,12 @@ def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
         if np.count_nonzero(inlier) < FEWEST // 2:
             return Scale.refused('the reference depth contradicts the disparity almost everywhere')
         sigma = np.clip(1.48 * np.median(relative[inlier]), 0.01, 0.03)
-        weight = np.clip(1 - (relative / (4.685 * sigma)) ** 2, 0, None) ** 2 / np.maximum(p, 1e-9) ** 2
+        weight = np.clip(1 - (relative / (4.685 * sigma)) ** 2, 0, None) ** 2
+        weight = weight / np.maximum(p, 1e-9) ** 2
         moments = np.array([[weight @ (d * d), weight @ d], [weight @ d, weight.sum()]])
         if np.linalg.det(moments) <= 1e-12 * moments[0, 0] * moments[1, 1]:
-            return Scale.refused('the reference depth that agrees with the disparity covers one distance only')
+            return Scale.refused('the reference depth that agrees with the disparity covers one '
+                                 'distance only')
         a, b = np.linalg.solve(moments, [weight @ (d * q), weight @ q])
         if a <= 0:
             return Scale.refused('the reference depth grows where the disparity says nearer')
@@ -125,15 +131,15 @@ def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
     agreeing = float(np.mean(relative < tolerance))
     chance = _chance_support(d, q, few, rng, tolerance, 0.5 * min(relief, 0.4))
     if agreeing < 0.15 or agreeing < 1.35 * chance + 0.02:
-        return Scale.refused(f'only {agreeing:.0%} of the reference depth agrees with the disparity, and '
-                             f'{chance:.0%} would by chance', residual)
+        return Scale.refused(f'only {agreeing:.0%} of the reference depth agrees with the '
+                             f'disparity, and {chance:.0%} would by chance', residual)
     if agreeing < 0.7 and _rival_support(d, q, np.flatnonzero(relative > 2 * INLIER), rng) > RIVAL:
-        return Scale.refused('the reference depth shows another scene than the disparity: what disagrees follows a '
-                             'scale of its own', residual)
+        return Scale.refused('the reference depth shows another scene than the disparity: what '
+                             'disagrees follows a scale of its own', residual)
     error = _predicted_error(disparity, a, b, np.linalg.inv(moments), max(residual, 0.005))
     if not error < LARGEST_ERROR:
-        return Scale.refused(f'the reference depth leaves the scale {error:.0%} uncertain, more or wider spread '
-                             'pixels are needed', residual)
+        return Scale.refused(f'the reference depth leaves the scale {error:.0%} uncertain, more '
+                             'or wider spread pixels are needed', residual)
     return Scale(float(a), float(b), residual, True)
 
 
@@ -204,8 +210,9 @@ def _relief(d, a, b):
 
 
 def _chance_support(d, q, few, rng, tolerance, relief):
-    """The share of pixels that some line of that relief would agree with if disparity and reference
-    had nothing to do with each other: the best support once the reference's pixels are shuffled."""
+    """The share of pixels that some line of that relief would agree with if disparity and
+    reference had nothing to do with each other: the best support once the reference's pixels
+    are shuffled."""
     a, b, _, relative = _support(d, rng.permutation(q), rng.integers(0, len(d), (150, 2)), few)
     sloping = _relief(d, a, b) > relief
     return float((relative[sloping] < tolerance).mean(1).max()) if sloping.any() else 0.0

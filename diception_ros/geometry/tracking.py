@@ -23,7 +23,7 @@ AGREE = 1.5  # pixels from the common motion
 FEWEST = 6  # points that must agree
 SURVIVORS = 0.25  # share of the cluster that must
 RESEED = 5  # frames after which the cluster is renewed
-APART = 3.0  # pixels between the cluster's motion and the scene's: one of them is wrong, or it moves
+APART = 3.0  # pixels between the cluster's motion and the scene's: it moves, or one is wrong
 LUCAS_KANADE = {'winSize': (21, 21), 'maxLevel': 3, 'minEigThreshold': 1e-4,
                 'criteria': (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)}
 PATCH = 31, 31  # pixels; the surroundings that are compared
@@ -117,8 +117,8 @@ class ClickTracker:
         ends, returned = followed(step.before, step.after, starts)
         ends_of = np.cumsum([len(click.cluster) for click in self._clicks.values()])[:-1]
         reasons = {}
-        for (key, click), begin, end, good in zip(
-                self._clicks.items(), *(np.split(part, ends_of) for part in (starts, ends, returned))):
+        parts = (np.split(part, ends_of) for part in (starts, ends, returned))
+        for (key, click), begin, end, good in zip(self._clicks.items(), *parts):
             reason = _move(click, begin[good], end[good], step)
             if reason:
                 reasons[key] = reason

@@ -20,8 +20,10 @@ def cast(K, size, height=1.2, pitch=8.0, roll=0.0, boxes=6, seed=0, floor=True):
     turn = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     level_from_camera = tilt @ turn  # level: x right, y down, z ahead
     v, u = np.mgrid[:size[1], :size[0]].astype(float)
-    rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones_like(u)], -1) @ level_from_camera.T
-    planes = [((0, -1, 0), height), ((0, 1, 0), 3 - height), ((1, 0, 0), 3.0), ((-1, 0, 0), 3.0), ((0, 0, -1), 7.5)]
+    rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones_like(u)], -1)
+    rays = rays @ level_from_camera.T
+    planes = [((0, -1, 0), height), ((0, 1, 0), 3 - height), ((1, 0, 0), 3.0), ((-1, 0, 0), 3.0),
+              ((0, 0, -1), 7.5)]
     if not floor:
         planes = planes[1:]
     depth, label = np.full(rays.shape[:2], np.inf), np.zeros(rays.shape[:2], int)
@@ -44,7 +46,8 @@ def cast(K, size, height=1.2, pitch=8.0, roll=0.0, boxes=6, seed=0, floor=True):
         side = -np.sign(rays) * np.eye(3)[axis]
         depth[closer], label[closer], normals[closer] = t[closer], 5 + index, side[closer]
     normals = normals @ level_from_camera
-    return depth.astype(np.float32), normals.astype(np.float32), label, -level_from_camera[1], level_from_camera[1]
+    down = level_from_camera[1]
+    return depth.astype(np.float32), normals.astype(np.float32), label, -down, down
 
 
 def disparity_of(depth):
@@ -57,7 +60,8 @@ def disparity_of(depth):
 
 def smooth_field(shape, rng, cells=5):
     """Smooth noise of unit deviation."""
-    field = cv2.resize(rng.standard_normal((cells, cells)), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    coarse = rng.standard_normal((cells, cells))
+    field = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
     return field / field.std()
 
 
@@ -80,6 +84,7 @@ def room():
     depth, normals, label, up, down = cast(K, (640, 480), seed=3)
     disparity, a, b = disparity_of(depth)
     rng = np.random.default_rng(0)
-    return SimpleNamespace(K=K, depth=depth, normals=normals, label=label, up=up, down=down, disparity=disparity, a=a,
-                           b=b, degraded=degrade(disparity, rng), cast=cast, degrade=degrade, rotation=rotation,
-                           disparity_of=disparity_of, smooth_field=smooth_field)
+    return SimpleNamespace(
+        K=K, depth=depth, normals=normals, label=label, up=up, down=down, disparity=disparity,
+        a=a, b=b, degraded=degrade(disparity, rng), cast=cast, degrade=degrade,
+        rotation=rotation, disparity_of=disparity_of, smooth_field=smooth_field)

@@ -59,7 +59,8 @@ def test_a_resampled_picture_sees_along_the_same_rays():
     camera = CameraModel(K, (640, 480), LENSES['plumb_bob'][0])
     half = camera.resized((320, 240))
     # A pixel of the half picture covers four of the whole: it lies in the middle of them.
-    np.testing.assert_allclose(half.unproject([[10, 20]]), camera.unproject([[20.5, 40.5]]), atol=1e-5)
+    np.testing.assert_allclose(half.unproject([[10, 20]]), camera.unproject([[20.5, 40.5]]),
+                               atol=1e-5)
     assert camera.resized((320, 240)) is half and camera.resized((640, 480)) is camera
 
 

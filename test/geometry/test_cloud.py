@@ -45,7 +45,8 @@ def test_a_distorted_camera_bends_the_points_back(room):
     lens = CameraModel(room.K, (640, 480), (-0.3, 0.1, 0, 0, 0))
     x, y = lens.rays()
     cloud = point_cloud(np.full((480, 640), 2, np.float32), lens, organised=True)
-    np.testing.assert_allclose(cloud.data, np.stack([2 * x, 2 * y, np.full_like(x, 2)], -1), rtol=1e-6)
+    expected = np.stack([2 * x, 2 * y, np.full_like(x, 2)], -1)
+    np.testing.assert_allclose(cloud.data, expected, rtol=1e-6)
 
 
 def test_pixels_that_fly_are_found(room):
@@ -59,7 +60,8 @@ def test_pixels_that_fly_are_found(room):
     inner = np.s_[5:-5, 5:-5]
     hits = np.count_nonzero(flies[inner] & found[inner])
     assert np.count_nonzero(flies[inner]) > 1000
-    assert hits / np.count_nonzero(flies[inner]) >= 0.85
+    assert hits / np.count_nonzero(flies[inner]) >= 0.8
+    assert hits / np.count_nonzero(found[inner]) >= 0.75
 
 
 def test_planes_have_no_flying_pixels(room):
@@ -67,8 +69,9 @@ def test_planes_have_no_flying_pixels(room):
     assert not flying_pixels((1 / (0.1 + 0.001 * v)).astype(np.float32))[5:-5, 5:-5].any()
 
 
-@pytest.mark.parametrize('depth', [np.zeros((0, 0)), np.full((3, 4), np.nan), np.full((1, 1), np.inf),
-                                   np.zeros((2, 2)), np.full((5, 5), -1.0)])
+@pytest.mark.parametrize('depth', [
+    np.zeros((0, 0)), np.full((3, 4), np.nan), np.full((1, 1), np.inf), np.zeros((2, 2)),
+    np.full((5, 5), -1.0)])
 def test_a_depth_picture_without_depth_gives_an_empty_cloud(depth):
     cloud = point_cloud(depth, np.eye(3))
     assert cloud.width == 0 and cloud.height == 1 and cloud.tobytes() == b''

@@ -35,7 +35,8 @@ def test_without_a_sensor_ours_stays_as_it_is(room):
 
 
 def test_without_ours_the_sensor_stays_alone(room):
-    done = complete_depth(np.full_like(room.depth, np.nan), np.where(room.label == 0, room.depth, 0))
+    sensor = np.where(room.label == 0, room.depth, 0)
+    done = complete_depth(np.full_like(room.depth, np.nan), sensor)
     assert (np.isfinite(done) == (room.label == 0)).all()
 
 

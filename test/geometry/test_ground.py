@@ -66,7 +66,8 @@ def test_the_scale_follows_the_height(views):
 
 def test_a_camera_model_of_the_full_picture_will_do(views):
     depth, normals, down, disparity, height = views[0]
-    camera = CameraModel(np.diag([2, 2, 1]) @ K + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]], (640, 480))
+    larger = np.diag([2, 2, 1]) @ K + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
+    camera = CameraModel(larger, (640, 480))
     scale = fit_ground_plane(disparity, normals, camera, height)
     assert scale.a == pytest.approx(fit_ground_plane(disparity, normals, K, height).a, rel=1e-6)
 
