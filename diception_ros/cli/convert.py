@@ -49,7 +49,8 @@ def convert(
 
     console = Console(stderr=True)
     columns = (TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True,
+                  disable=not console.is_terminal) as progress:
         bar = progress.add_task('reading', total=1.0)
         parts = convert_published(
             sd3, diception, out, resolve_dtype(dtype, resolve_device('cpu')), vae, prompt or (),

@@ -57,7 +57,8 @@ def settle_point_order(model: str, masks: Path, device: str) -> int:
     from diception_ros.model.point_order import compare_orders, labelled_pictures
     pairs = labelled_pictures(masks.expanduser())
     pipe = DiceptionPipeline.from_pretrained(model, device=device)
-    with Progress(console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task('clicking', total=len(pairs))
         scores = compare_orders(pipe, pairs, lambda done: progress.update(bar, completed=done))
     written = pipe.config['point_order']
