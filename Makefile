@@ -15,15 +15,16 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
 ifdef AMENT_PREFIX_PATH
 unexport LD_LIBRARY_PATH
 endif
-# The newest output of the environment, and what it is made of. Python code is used in place.
-STAMP = $(VENV)/.complete
+# COMPLETE: all requirements are installed. BUILT: the messages beside the Python code, which is used
+# in place, were built by this environment; building removes the mark of another distribution's.
+COMPLETE = $(VENV)/.complete
+BUILT = diception_ros/msg/.$(ROS_DISTRO)
 SOURCES = setup.py constraints.txt CMakeLists.txt package.xml diception_ros/__init__.py \
 	$(wildcard msg/* resource/* launch/* config/*)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: demo test venv clean
-.DELETE_ON_ERROR:
+.PHONY: demo test venv clean FORCE
 
 demo: venv
 	$(VENV)/bin/diception demo $(ARGS)
@@ -32,30 +33,34 @@ test: venv
 	$(VENV)/bin/ruff check --config .ci/ruff.toml .
 	$(VENV)/bin/python -m pytest test $(ARGS)
 
-venv: $(STAMP)
+venv: $(BUILT)
 
 # New requirements: everything anew. A new message, launch file, ...: only the package.
-$(STAMP): $(SOURCES)
+$(BUILT): $(SOURCES) $(if $(wildcard $(COMPLETE)),,FORCE)
 	@fail() { echo "$$1" >&2; exit 1; }; \
-	command -v $(PYTHON) >/dev/null || fail '$(PYTHON) is missing: sudo apt install python3 (or PYTHON=...)'; \
+	command -v $(PYTHON) >/dev/null \
+	  || fail '$(PYTHON) is missing: sudo apt install python3, or make PYTHON=...'; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || fail "$$($(PYTHON) --version) is too old: 3.10 or newer, e.g. make PYTHON=python3.12"; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || fail 'python3-venv is missing: sudo apt install python3-venv'; \
 	command -v $${CXX:-g++} >/dev/null || fail 'g++ is missing: sudo apt install g++'; \
-	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
-	  || fail "Python's headers are missing: sudo apt install python3-dev"
-	@case ' $? ' in *' setup.py '*|*' constraints.txt '*) \
+	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' \
+	  2>/dev/null || fail "Python's headers are missing: sudo apt install python3-dev"
+	@if [ ! -e $(COMPLETE) ] || [ setup.py -nt $(COMPLETE) ] || [ constraints.txt -nt $(COMPLETE) ]; \
+	then \
 	  echo 'Setting up $(VENV): some minutes the first time'; set -ex; \
 	  $(PYTHON) -m venv $(VENV); \
 	  $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel; \
 	  $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
-	    --progress-bar off --editable '.[build,test]';; \
-	*) set -ex; $(PIP) install --quiet --no-build-isolation --no-deps --editable .;; \
-	esac
+	    --progress-bar off --editable '.[build,test]'; \
+	  touch $(COMPLETE); \
+	else \
+	  set -ex; $(PIP) install --quiet --no-build-isolation --no-deps --editable .; \
+	fi
 	@touch $@
 
 clean:
 	rm -rf build dist install log demo *.egg-info .ruff_cache .pytest_cache .hypothesis
-	rm -rf diception_ros/msg diception_ros/*.so $(wildcard .venv*/.complete)
+	rm -rf diception_ros/msg diception_ros/*.so
 	find diception_ros test -name __pycache__ -prune -exec rm -rf {} +
