@@ -77,7 +77,7 @@ def _status(arguments: list[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output (`| head`) has left: nothing to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return _complain('interrupted', 130)
     except Exception as error:
         if hasattr(error, 'format_message'):  # typer's; its class differs between versions

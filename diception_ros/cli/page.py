@@ -124,7 +124,7 @@ def write_page(source: Source, played, out: Path) -> Report:
         poster = _poster(folder, sheet[min(sheet)])
         cv2.imwrite(str(out / 'demo.jpg'), poster, [cv2.IMWRITE_JPEG_QUALITY, 88])
     page = _html(source, played, report, sheet, stamps, _own_words(out / 'outputs'))
-    (out / 'index.html').write_text(page)
+    (out / 'index.html').write_text(page, encoding='utf-8')
     return report
 
 

@@ -410,7 +410,7 @@ def write_camera_bag(
     clicked: int | None = None,
     storage: str = 'mcap',
     reference_encoding: str = '16UC1',
-    click_every: int = 20,
+    click_every: int = 30,
     seed: int = 0,
 ) -> int:
     """Record what a camera sees (`views`: `worlds.camera_move`, Truths with stamps) as a rosbag2.
