@@ -23,6 +23,7 @@ TRUNCATED = np.radians(10)  # angle beyond which a tile is taken for a wrong one
 # How far a floor's normal may be from the picture's up, and from the true one where it is known.
 UP_CONE, GRAVITY_CONE = np.cos(np.radians([48, 25]))
 SHIFTS = np.geomspace(0.004, 6.0, 17)  # c to try: far / near of 250 to 1.2
+SPREAD = 0.005  # cost by which one shift must beat another to be e times as likely
 PRIOR_TILES = 1.0  # how many tiles the belief in a small bias is worth
 NORMAL_BIAS = np.radians(2)  # what a network's normals may all be turned by
 SMALLEST_FLOOR = 0.04  # share of the picture
@@ -232,18 +233,15 @@ def _fit_shift(tiles, weight):
         held = prior * (turn ** 2).sum((1, 2)) / TRUNCATED ** 2
         return (angle ** 2 @ weight + held) / weight.sum(), angle @ weight / weight.sum()
 
-    best = int(np.argmin(cost(SHIFTS)[0]))
-    near = SHIFTS[max(0, best - 1)], SHIFTS[min(len(SHIFTS) - 1, best + 1)]
-    fine = np.geomspace(*near, 13)
-    costs, left = cost(fine)
-    best = int(np.argmin(costs))
-    shift = fine[best]
-    if 0 < best < len(fine) - 1:
-        before, here, after = costs[best - 1:best + 2]
-        bend = before - 2 * here + after
-        if bend > 0:
-            shift *= (fine[1] / fine[0]) ** (0.5 * (before - after) / bend)
-    return float(shift), float(left[best])
+    # The mean over what is about as good, not the best: far views leave a wide choice, whose lower
+    # end (all of the picture's far side at infinity) would make everything too far.
+    costs, left = cost(SHIFTS)
+    lowest = float(left[np.argmin(costs)])
+    near = np.flatnonzero(costs < costs.min() + 4 * SPREAD)
+    fine = np.geomspace(SHIFTS[max(near[0] - 1, 0)], SHIFTS[min(near[-1] + 1, len(SHIFTS) - 1)], 25)
+    costs, _ = cost(fine)
+    likely = np.exp((costs.min() - costs) / SPREAD) * fine  # times the step, which grows with c
+    return float(likely @ fine / likely.sum()), lowest
 
 
 def _cross(one, other):

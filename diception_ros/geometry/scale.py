@@ -133,6 +133,10 @@ def fit_reference(disparity, reference, *, max_pixels=6000, seed=0):
     if agreeing < 0.15 or agreeing < 1.35 * chance + 0.02:
         return Scale.refused(f'only {agreeing:.0%} of the reference depth agrees with the '
                              f'disparity, and {chance:.0%} would by chance', residual)
+    low, middle, high = np.percentile(q, [10, 50, 90])
+    if relief < 0.2 and high - low > 3 * relief * middle:
+        return Scale.refused('the reference depth varies far more than the disparity explains',
+                             residual)
     if agreeing < 0.7 and _rival_support(d, q, np.flatnonzero(relative > 2 * INLIER), rng) > RIVAL:
         return Scale.refused('the reference depth shows another scene than the disparity: what '
                              'disagrees follows a scale of its own', residual)
@@ -231,15 +235,12 @@ def _rival_support(d, q, outliers, rng):
 
 
 def _predicted_error(disparity, a, b, covariance, residual):
-    """Standard error of 1 / z relative to itself, at the worst of the picture's disparities,
-    were pixels independent; errors of neighbours are not, so each counts for a share of one
-    only."""
-    rows = max(1, disparity.shape[0] // 60)
-    sample = np.asarray(disparity)[::rows, ::rows]
-    sample = sample[np.isfinite(sample)]
-    d = np.percentile(sample, [5, 50, 95])
-    p = a * d + b
-    variance = covariance[0, 0] * d ** 2 + 2 * covariance[0, 1] * d + covariance[1, 1]
-    if np.any(p <= 0):
+    """What the uncertainty of a and b adds to the relative error of 1 / z, in the mean over those
+    pixels of the picture that get a depth and are not clipped."""
+    step = max(1, len(disparity) // 60)
+    d = np.asarray(disparity, np.float64)[::step, ::step]
+    d = d[(d > SATURATED) & (d < 1 - SATURATED) & (a * d + b > SMALLEST_STEP * a)]
+    if not len(d):
         return float('inf')
-    return float(np.max(residual * np.sqrt(np.maximum(variance, 0)) / p))
+    variance = covariance[0, 0] * d ** 2 + 2 * covariance[0, 1] * d + covariance[1, 1]
+    return float(np.mean(residual * np.sqrt(np.maximum(variance, 0)) / (a * d + b)))
