@@ -155,7 +155,7 @@ class DiceptionNode(LifecycleNode):
         cure = ''
         if 'out of memory' in str(error) or isinstance(error, MemoryError):
             cure = ': run fewer tasks, or set decoding to slices or tiles'
-        self.health.error('frame', f'a frame failed: {one_line(error)}{cure}')
+        self.health.error(f'frame {type(error).__name__}', f'a frame failed: {one_line(error)}{cure}')
 
     def every_second(self):
         if self.active and not self.worker.alive:
@@ -237,7 +237,7 @@ def run(node):
             except Exception as error:
                 if isinstance(error, ExternalShutdownException):
                     break
-                node.health.error('callback', f'a callback failed: {one_line(error)}')
+                node.health.error(f'callback {type(error).__name__}', f'a callback failed: {one_line(error)}')
                 node.get_logger().debug(traceback.format_exc())
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded
