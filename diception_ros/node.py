@@ -86,10 +86,14 @@ class DiceptionNode(LifecycleNode):
     def on_activate(self, state):
         queue = self.settings['queue_size'] if not self.settings['drop_frames'] else 1
         self.worker.frames.set_capacity(queue)
+        try:
+            self.inputs.subscribe()
+        except Exception as error:  # rclpy would swallow it; a QoS override that cannot be
+            self.health.error('activate', f'cannot activate: {one_line(error)}')
+            self.inputs.unsubscribe()
+            return TransitionCallbackReturn.FAILURE
         self.active = True
-        done = super().on_activate(state)
-        self.inputs.subscribe()
-        return done
+        return super().on_activate(state)
 
     def on_deactivate(self, state):
         self.active = False
@@ -155,7 +159,8 @@ class DiceptionNode(LifecycleNode):
         cure = ''
         if 'out of memory' in str(error) or isinstance(error, MemoryError):
             cure = ': run fewer tasks, or set decoding to slices or tiles'
-        self.health.error(f'frame {type(error).__name__}', f'a frame failed: {one_line(error)}{cure}')
+        self.health.error(f'frame {type(error).__name__}',
+                          f'a frame failed: {one_line(error)}{cure}')
 
     def every_second(self):
         if self.active and not self.worker.alive:
@@ -237,7 +242,8 @@ def run(node):
             except Exception as error:
                 if isinstance(error, ExternalShutdownException):
                     break
-                node.health.error(f'callback {type(error).__name__}', f'a callback failed: {one_line(error)}')
+                node.health.error(f'callback {type(error).__name__}',
+                                  f'a callback failed: {one_line(error)}')
                 node.get_logger().debug(traceback.format_exc())
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded
