@@ -13,6 +13,7 @@ from diception_ros.tasks.skeleton import JOINTS
 
 _RED = 0.45  # red over the other channels, from which on a pixel is a disc's
 _MOST_BLOBS = 200
+_ROUND = 1.1  # a blob longer than this is more than one disc
 
 
 def disc_radius(keypoints, shape):
@@ -38,15 +39,16 @@ def find_discs(picture):
     wide, high = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     # 1. The radii there are: those of blobs that are round and as full as a disc.
     fill = area / np.maximum(wide * high, 1)
-    round_ = (
-        (np.abs(wide - high) <= 1 + 0.1 * wide) & (np.abs(fill - np.pi / 4) < 0.09) & (area >= 7)
-    )
-    round_[0] = False
-    known = np.sqrt(area[round_] / np.pi)
+    single = (np.abs(wide - high) <= 1 + 0.1 * wide) & (np.abs(fill - np.pi / 4) < 0.09)
+    single &= area >= 7
+    single[0] = False
+    for blob in np.flatnonzero(single):
+        x, y, w, h = stats[blob, :4]
+        single[blob] = _longish(blobs[y : y + h, x : x + w] == blob) < _ROUND
+    known = np.sqrt(area[single] / np.pi)
     if known.size == 0:
         known = np.array([max(2.0, float(cv2.distanceTransform(mask, cv2.DIST_L2, 5).max()))])
     usual = float(np.median(known))
-    single = round_ & (area < 1.5 * np.pi * usual**2)
     found = []
     order = 1 + np.argsort(-area[1:])[:_MOST_BLOBS]
     for blob in order:
@@ -74,6 +76,15 @@ def find_discs(picture):
         )
         found += [(cx + left, cy + top, radius, score) for cx, cy, radius, score in best[1]]
     return np.array(found, np.float32).reshape(-1, 4)
+
+
+def _longish(mask):
+    """How much longer than wide a blob is: the ratio of its second moments, 1 for a disc."""
+    rows, columns = np.nonzero(mask)
+    across, down = columns.var(), rows.var()
+    both = ((columns - columns.mean()) * (rows - rows.mean())).mean()
+    half, root = (across + down) / 2, np.hypot((across - down) / 2, both)
+    return (half + root) / max(half - root, 1e-6)
 
 
 def _split(mask, redness, radius):
