@@ -53,7 +53,7 @@ $(BUILT): $(SOURCES) $(if $(wildcard $(COMPLETE)),,FORCE)
 	  $(PYTHON) -m venv $(VENV); \
 	  $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel; \
 	  $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
-	    --progress-bar off --editable '.[build,test]'; \
+	    --progress-bar off --no-compile --editable '.[build,test]'; \
 	  touch $(COMPLETE); \
 	else \
 	  set -ex; $(PIP) install --quiet --no-build-isolation --no-deps --editable .; \
