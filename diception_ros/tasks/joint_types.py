@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from diception_ros.tasks.skeleton import MIRROR
 
 WIDTH, HEADS, LAYERS = 64, 4, 3
+_SIDES = 0.5  # from the margin of log-chances to how often the likelier side is right; measured
 
 
 def features(spots, real, side):
@@ -109,7 +110,7 @@ def typed(spots, cover):
         types = np.zeros(count, int)
         types[rows] = columns
         answers.append((free[rows, columns].mean(), types, np.exp(chances[rows, columns])))
-    # 2. The side that the discs, not told, find likelier.
-    (left, *_), (right, *_) = answers
-    value, types, sure = answers[0] if left >= right else answers[1]
-    return types, sure, float(1 / (1 + np.exp(-4 * abs(left - right))))
+    # 2. The side that the discs, not told, find likelier; and how much likelier than its mirror image.
+    value, types, sure = max(answers, key=lambda answer: answer[0])
+    margin = value - free[np.arange(count), MIRROR[types]].mean()
+    return types, sure, float(0.5 + 0.5 * np.tanh(_SIDES * max(margin, 0)))
