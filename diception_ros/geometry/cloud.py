@@ -119,8 +119,8 @@ def flying_pixels(depth):
     depth = np.asarray(depth, np.float32)
     if not depth.size:
         return np.zeros(depth.shape, bool)
-    known = (depth > 0) & (depth < np.inf)
-    with np.errstate(divide='ignore', invalid='ignore'):
+    known = (depth > 1e-6) & (depth < np.inf)  # no more than float32 can invert
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         inverse = np.reciprocal(depth)
     inverse[~known] = 0
     square = np.ones((FLYING_WINDOW, FLYING_WINDOW), np.uint8)

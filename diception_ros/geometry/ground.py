@@ -238,7 +238,8 @@ def _fit_shift(tiles, weight):
     costs, left = cost(SHIFTS)
     lowest = float(left[np.argmin(costs)])
     near = np.flatnonzero(costs < costs.min() + 4 * SPREAD)
-    fine = np.geomspace(SHIFTS[max(near[0] - 1, 0)], SHIFTS[min(near[-1] + 1, len(SHIFTS) - 1)], 25)
+    first, last = max(near[0] - 1, 0), min(near[-1] + 1, len(SHIFTS) - 1)
+    fine = np.geomspace(SHIFTS[first], SHIFTS[last], 25)
     costs, _ = cost(fine)
     likely = np.exp((costs.min() - costs) / SPREAD) * fine  # times the step, which grows with c
     return float(likely @ fine / likely.sum()), lowest

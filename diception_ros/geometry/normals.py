@@ -2,6 +2,7 @@
 """Surface normals differentiated from depth: what the published normals are compared with, and
 what a cloud gets when no normals are asked for."""
 
+import cv2
 import numpy as np
 
 from diception_ros.geometry.camera import as_camera
@@ -20,21 +21,27 @@ def normals_from_depth(depth, camera, step=1):
     depth = np.asarray(depth, np.float32)
     if depth.ndim != 2 or min(depth.shape) < step + 1:
         return np.full((*depth.shape[:2], 3), np.nan, np.float32)
-    x, y = as_camera(camera, depth.shape).rays()
-    with np.errstate(divide='ignore', invalid='ignore'):
-        inverse = np.where(depth > 0, 1 / depth, np.nan)
-        inverse[~np.isfinite(depth)] = np.nan
-    du, dv = _difference(inverse, 1, step), _difference(inverse, 0, step)
-    # The chain rule through the lens: (dq/du, dq/dv) = J' (dq/dx, dq/dy), J = d(x, y) / d(u, v).
-    xu, xv, yu, yv = (np.gradient(ray, axis=axis) for ray in (x, y) for axis in (1, 0))
-    with np.errstate(divide='ignore', invalid='ignore'):
-        determinant = xu * yv - xv * yu
-        alpha = (du * yv - dv * yu) / determinant
-        beta = (dv * xu - du * xv) / determinant
+    camera = as_camera(camera, depth.shape)
+    x, y = camera.rays()
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+        inverse = np.where((depth > 1e-6) & (depth < np.inf), 1 / depth, np.float32(np.nan))
+        du, dv = _difference(inverse, 1, step), _difference(inverse, 0, step)
+        alpha, beta = _along_rays(du, dv, camera)
         gamma = inverse - alpha * x - beta * y
-        normals = -np.stack([alpha, beta, gamma], -1)
-        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    return normals.astype(np.float32)
+        scale = -1 / np.sqrt(alpha * alpha + beta * beta + gamma * gamma)
+        return cv2.merge([alpha * scale, beta * scale, gamma * scale])
+
+
+def _along_rays(du, dv, camera):
+    """Derivatives along x and y of what changes by du, dv per pixel: the chain rule through the
+    lens, (dq/du, dq/dv) = J' (dq/dx, dq/dy) with J = d(x, y) / d(u, v)."""
+    if not camera.distorted:
+        alpha = du * np.float32(camera.K[0, 0])
+        return alpha, dv * np.float32(camera.K[1, 1]) + alpha * np.float32(
+            camera.K[0, 1] / camera.K[0, 0])
+    xu, xv, yu, yv = (np.gradient(ray, axis=axis) for ray in camera.rays() for axis in (1, 0))
+    determinant = xu * yv - xv * yu
+    return (du * yv - dv * yu) / determinant, (dv * xu - du * xv) / determinant
 
 
 def angle_between(one, other):
@@ -48,13 +55,10 @@ def angle_between(one, other):
 
 
 def _difference(picture, axis, step):
-    """Difference per pixel along an axis: of the one to the pixel before and the one to the
-    pixel after, the smaller."""
-    picture = np.moveaxis(picture, axis, 0)
-    ahead = np.full(picture.shape, np.nan, np.float32)
-    behind = np.full(picture.shape, np.nan, np.float32)
-    ahead[:-step] = (picture[step:] - picture[:-step]) / step
-    behind[step:] = ahead[:-step]
-    with np.errstate(invalid='ignore'):
-        smaller = np.where((np.abs(ahead) <= np.abs(behind)) | np.isnan(behind), ahead, behind)
-    return np.moveaxis(smaller, 0, axis)
+    """Difference per pixel along an axis: of the one to the pixel before and the one to the pixel
+    after, the smaller, or the only one."""
+    ahead, behind = np.full((2, *picture.shape), np.nan, np.float32)
+    first, last = ((np.s_[:-step], np.s_[step:]) if axis == 0
+                   else (np.s_[:, :-step], np.s_[:, step:]))
+    ahead[first] = behind[last] = (picture[last] - picture[first]) / np.float32(step)
+    return np.where(np.isnan(behind) | (np.abs(ahead) <= np.abs(behind)), ahead, behind)
