@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from diception_ros.geometry import (
-    Scale,
     complete_depth,
     fit_ground_plane,
     fit_near_far,
@@ -33,26 +32,50 @@ class Answer:
 
     @cached_property
     def metric_depth(self):
-        """float32 (H, W) metres along Z, NaN where unknown; None while no scale is known.
+        """float32 (H, W) metres along Z, NaN where unknown; None where no scale can be known.
 
-        Worked out at the first use, for all outputs.
+        Worked out at the first use, for all outputs. A scale that could be known but is not good
+        enough gives NaN everywhere.
         """
         mode, disparity = self.settings['depth.scale'], self.perception.depth
         if mode == 'none' or disparity is None:
             return None
-        scale = {'reference': self._by_reference, 'ground_plane': self._by_ground_plane,
-                 'near_far': self._by_range}[mode](disparity)
+        missing = self._missing_for(mode)
+        if missing:
+            self.health.note('depth scale', f'none: {missing}')
+            self.health.warn('scale', f'no metres (depth.scale {mode}): {missing}')
+            return None
+        if mode == 'reference':
+            scale = fit_reference(disparity, self.reference)
+        elif mode == 'ground_plane':
+            scale = fit_ground_plane(disparity, self.perception.normals, self.camera,
+                                     self.settings['depth.camera_height'])
+        else:
+            scale = fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
         self.health.note('depth scale', f'1/z = {scale.a:.4g} D + {scale.b:.4g}' if scale.ok
                          else f'none: {scale.reason}')
         self.health.note('depth residual percent', f'{100 * scale.residual:.2f}')
         if not scale.ok:
             self.health.warn('scale', f'no metres (depth.scale {mode}): {scale.reason}')
         metres = scale.depth(disparity)
-        keep = mode == 'reference' and self.settings['depth.keep_reference']
-        if keep and self.reference is not None:
-            if self.reference.shape == metres.shape:
+        if mode == 'reference' and self.settings['depth.keep_reference']:
+            registered = self.reference.shape == metres.shape
+            self.health.note('reference pixels', 'kept' if registered else
+                             "not kept: reference_depth has not the image's size")
+            if registered:
                 metres = complete_depth(metres, self.reference)
         return metres
+
+    def _missing_for(self, mode):
+        """What depth.scale `mode` needs and this frame has not, with the way out; '' = nothing."""
+        if mode == 'reference' and self.reference is None:
+            return ('no reference_depth has a stamp within depth.reference_tolerance of the '
+                    "image's: publish one, or set depth.scale to ground_plane or near_far")
+        if mode == 'ground_plane' and self.camera is None:
+            return 'no usable camera_info has arrived'
+        if mode == 'ground_plane' and self.perception.normals is None:
+            return "the parameter 'tasks' has no normals, which show the floor"
+        return ''
 
     @property
     def categories(self):
@@ -124,24 +147,6 @@ class Answer:
     def metres_in_use(self):
         """metric_depth if an output of this frame has asked for it, else None."""
         return self.__dict__.get('metric_depth')
-
-    def _by_reference(self, disparity):
-        if self.reference is None:
-            return Scale.refused('no reference_depth has a stamp within depth.reference_tolerance '
-                                 "of the image's; publish one, or set depth.scale to "
-                                 'ground_plane or near_far')
-        return fit_reference(disparity, self.reference)
-
-    def _by_ground_plane(self, disparity):
-        if self.camera is None:
-            return Scale.refused('no usable camera_info has arrived')
-        if self.perception.normals is None:
-            return Scale.refused("the parameter 'tasks' has no normals, which show the floor")
-        return fit_ground_plane(disparity, self.perception.normals, self.camera,
-                                self.settings['depth.camera_height'])
-
-    def _by_range(self, disparity):
-        return fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
 
     def joints_in_space(self, keypoints):
         """Places of keypoints (17, 3) in space: float (17, 3) metres, optical frame, or NaN."""

@@ -64,17 +64,26 @@ def test_a_sparse_reference_gives_metres_and_its_own_pixels_win(answer):
     np.testing.assert_allclose(ours, TRUE, rtol=0.02)
 
 
-def test_without_a_scale_every_pixel_is_unknown_and_the_reason_is_said(answer, logger):
-    assert np.isnan(answer().metric_depth).all()
+def test_without_a_reference_there_are_no_metres_and_the_reason_is_said(answer, logger):
+    assert answer().metric_depth is None
     assert 'no reference_depth has a stamp within' in logger.lines[0]
     assert answer(depth__scale='none').metric_depth is None
+
+
+def test_a_reference_that_contradicts_gives_nan_but_keeps_its_own_pixels(answer, logger):
+    reference = np.where(np.random.default_rng(0).random(TRUE.shape) < 0.05, TRUE[:, ::-1], np.nan)
+    metres = answer(reference.astype(np.float32)).metric_depth
+    measured = np.isfinite(reference)
+    np.testing.assert_allclose(metres[measured], reference[measured], rtol=1e-6)
+    assert np.isnan(metres[~measured]).all()
+    assert 'no metres (depth.scale reference)' in logger.lines[0]
 
 
 @pytest.mark.parametrize('changed, words', [
     ({'camera': None}, 'no usable camera_info'), ({}, "'tasks' has no normals")])
 def test_ground_plane_says_what_it_lacks(answer, logger, changed, words):
     found = answer(depth__scale='ground_plane', depth__camera_height=1.0, **changed)
-    assert np.isnan(found.metric_depth).all()
+    assert found.metric_depth is None
     assert words in logger.lines[0]
 
 
