@@ -31,6 +31,7 @@ class Health:
         self._reported = time.monotonic()
         self._latencies = collections.deque(maxlen=200)   # (time, {stage: ms})
         self._notes = {}
+        self._mentioned = set()
         self.last_error = ''
 
     def count(self, what, number=1):
@@ -47,6 +48,14 @@ class Health:
     def note(self, key, value):
         """Keep a value for the report, as it is now."""
         self._notes[key] = value
+
+    def mention(self, text):
+        """Log what is worth knowing, but no fault; every text once."""
+        with self._lock:
+            known = text in self._mentioned
+            self._mentioned.add(text)
+        if not known:
+            self._logger.info(text)
 
     def warn(self, key, text):
         """Log a warning, at most one line per `key` every few seconds."""

@@ -47,7 +47,7 @@ class Perceiver:
         # 1. What does anybody want to know? Nothing: the frame costs nothing
         wanted = node.outputs.tasks(settings)
         tasks = [task for task in settings['tasks'] if task in wanted]
-        node.outputs.mention_tasks_that_are_off(wanted, settings)
+        node.outputs.mention_what_is_off(wanted, settings)
         if not node.outputs.wanted() or frame.generation != node.generation or self.pipe is None:
             return
         clock = _Stages(frame.arrived)

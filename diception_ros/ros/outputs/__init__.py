@@ -23,6 +23,7 @@ from diception_ros.ros.outputs.topic import Topic
 # Depth and the cloud come first: the poses take the metres that these have worked out.
 KINDS = (Depth, Points, Normals, Entities, Segmentation, Semantic, Pose, Restoration, Adapters,
          Overlay)
+METRIC = ('depth/image_raw', 'depth/camera_info', 'points')
 
 
 class Outputs:
@@ -30,12 +31,12 @@ class Outputs:
 
     def __init__(self, node):
         self._node = node
-        self._topics = []
+        self._topics = {}
         self._outputs = [kind(self._advertise) for kind in KINDS]
 
     def _advertise(self, message_type, name, latched=False):
         topic = Topic(self._node, message_type, name, latched)
-        self._topics.append(topic)
+        self._topics[name] = topic
         return topic
 
     def prepare(self, settings):
@@ -46,18 +47,23 @@ class Outputs:
 
     def wanted(self):
         """Whether anybody wants anything."""
-        return any(topic.wanted for topic in self._topics)
+        return any(topic.wanted for topic in self._topics.values())
 
     def tasks(self, settings):
         """Return the set of tasks that somebody's outputs need, also those that are off."""
         return set().union(*(output.tasks(settings) for output in self._outputs))
 
-    def mention_tasks_that_are_off(self, wanted, settings):
-        """Warn about listeners who wait in vain, because the task is off."""
+    def mention_what_is_off(self, wanted, settings):
+        """Tell listeners who wait in vain, because a task is off, once; recorders listen to all."""
+        if not settings['lazy']:
+            return
+        if settings['depth.scale'] == 'none' and any(self._topics[name].wanted for name in METRIC):
+            self._node.health.mention(f'somebody listens to {", ".join(METRIC)}, which come only '
+                                      'with metres: set the parameter depth.scale')
         missing = ', '.join(sorted(wanted - set(settings['tasks'])))
-        if missing and settings['lazy']:
-            self._node.health.warn('task off', f"somebody listens to the results of {missing}, "
-                                   "which the parameter 'tasks' does not have: ros2 param set it")
+        if missing:
+            self._node.health.mention(f'somebody listens to the results of {missing}, which the '
+                                      "parameter 'tasks' does not have: ros2 param set it")
 
     def publish(self, answer):
         """Publish all of an Answer; an output that fails is reported, the others go on."""

@@ -15,7 +15,8 @@ class Restoration:
     def tasks(self, settings):
         if not self.restored.wanted:
             return set()
-        return {task for task in settings['tasks'] if task.startswith('restoration:')}
+        asked = {task for task in settings['tasks'] if task.startswith('restoration:')}
+        return asked or {'restoration:<mode>'}
 
     def publish(self, answer):
         restored = answer.perception.restored

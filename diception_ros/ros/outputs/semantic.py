@@ -24,7 +24,8 @@ class Semantic:
     def tasks(self, settings):
         if not (self.labels.wanted or self.color.wanted):
             return set()
-        return {task for task in settings['tasks'] if task.startswith('semantic:')}
+        asked = {task for task in settings['tasks'] if task.startswith('semantic:')}
+        return asked or {'semantic:<category>'}
 
     def publish(self, answer):
         categories = answer.categories
