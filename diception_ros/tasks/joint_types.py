@@ -110,7 +110,7 @@ def typed(spots, cover):
         types = np.zeros(count, int)
         types[rows] = columns
         answers.append((free[rows, columns].mean(), types, np.exp(chances[rows, columns])))
-    # 2. The side that the discs, not told, find likelier; and how much likelier than its mirror image.
+    # 2. The side that the discs, not told, find likelier; and how much likelier than its mirror.
     value, types, sure = max(answers, key=lambda answer: answer[0])
     margin = value - free[np.arange(count), MIRROR[types]].mean()
     return types, sure, float(0.5 + 0.5 * np.tanh(_SIDES * max(margin, 0)))

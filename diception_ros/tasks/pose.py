@@ -9,10 +9,11 @@ from scipy.optimize import linear_sum_assignment
 
 from diception_ros.tasks import discs, typed_joints
 from diception_ros.tasks.conventions import Conventions
-from diception_ros.tasks.pictures import clean
+from diception_ros.tasks.pictures import clean, resized_labels
 from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS, hue_color
 
 _SURE_SIDES = 0.8  # chance of left and right being right, from which on it counts as known
+_READ_SIZE = 1280 * 960
 _SHIFT = 4  # cv2 draws at 1/16 of a pixel
 # Of the published picture: dim, and without reds, which are the discs'.
 _LIMB_COLORS = 0.6 * hue_color(1 / 6 + 2 / 3 * np.arange(len(LIMBS)) / len(LIMBS))
@@ -143,8 +144,22 @@ class Pose:
 
     def decode(self, picture, masks=None):
         """masks: label image of the people (H, W), 0 = nobody, if known: it tells untyped joints of
-        several people apart."""
+        several people apart. A picture much larger than 1280x960 is read at about that size."""
         picture = clean(picture)
+        height, width = picture.shape[:2]
+        shrink = np.sqrt(_READ_SIZE / (height * width))
+        if shrink < 0.9:
+            size = max(1, round(width * shrink)), max(1, round(height * shrink))
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            masks = None if masks is None else resized_labels(masks, picture.shape)
+        people = self._read(picture, masks)
+        if shrink < 0.9:
+            grown = np.array((width / size[0], height / size[1]))
+            for person in people:
+                person.keypoints[:, :2] = (person.keypoints[:, :2] + 0.5) * grown - 0.5
+        return people
+
+    def _read(self, picture, masks):
         if self.typed:
             return [
                 PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))

@@ -65,6 +65,14 @@ def test_joints_on_one_spot_do_not_vanish(truth):
     assert (one.keypoints[:, 2] > 0).all()
 
 
+@pytest.mark.parametrize('task', (TYPED, DISCS))
+def test_a_4k_picture_gives_joints_in_its_own_pixels(task, truth):
+    keypoints = truth.people[0].keypoints * (4.5, 4.5, 1)
+    (one,) = task.decode(draw_skeletons([keypoints], (2160, 3840), task is TYPED))
+    true = np.nanmedian(keypoints[:, :2], axis=0)
+    assert np.allclose(np.nanmedian(one.keypoints[:, :2], axis=0), true, atol=60)
+
+
 def test_a_missing_or_a_wrong_person_is_wrong(truth):
     assert TYPED.score([], truth)['pck10'] == 0
     people = TYPED.decode(TYPED.encode(truth))
