@@ -11,10 +11,11 @@ from geometry_msgs.msg import Point, PointStamped
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from diception_ros.geometry.camera import CameraModel
 from diception_ros.ros import images
+from diception_ros.ros.clouds import CloudError, xyz_of
 from diception_ros.ros.frames import Frame
 
 SILENCE = 5.0  # seconds without an image that are worth a warning
@@ -37,7 +38,8 @@ class Inputs:
         self._accepted = 0.0                # the last image that was handed to the worker
         self._camera_info = None
         self._camera = None                 # (CameraInfo, rectified, CameraModel or None)
-        self._references = collections.deque(maxlen=10)
+        self._references = collections.deque(maxlen=10)     # reference_depth
+        self._clouds = collections.deque(maxlen=10)         # reference_points
 
     def subscribe(self):
         """Begin to listen."""
@@ -51,6 +53,7 @@ class Inputs:
             depth=settings['queue_size'] if queue else 1, reliable=queue)
         self._listen(CameraInfo, 'camera_info', self._on_camera_info)
         self._listen(Image, 'reference_depth', self._on_reference_depth)
+        self._listen(PointCloud2, 'reference_points', self._on_reference_points)
         self._listen(Point, 'clicked_pixel', self._on_clicked_pixel, depth=10)
         self._listen(PointStamped, 'clicked_point', self._on_clicked_point, depth=10)
 
@@ -181,20 +184,35 @@ class Inputs:
     def _on_reference_depth(self, message):
         self._references.append(message)
 
-    def reference_for(self, header, settings):
-        """Return the reference depth nearest in time, float32 metres (h, w), or None."""
-        if settings['depth.scale'] != 'reference' or not self._references:
+    def _on_reference_points(self, message):
+        self._node.transforms.listen()  # where TF is missing, the picture that needs it says so
+        self._clouds.append(message)
+
+    def reference_for(self, header, camera, settings):
+        """Return the reference depth nearest in time, float32 metres (h, w), or None.
+
+        A depth picture wins over a lidar's points, which are drawn into `camera`'s picture.
+        """
+        if settings['depth.scale'] != 'reference':
             return None
-        stamp = _seconds(header.stamp)
-        nearest = min(list(self._references), key=lambda m: abs(_seconds(m.header.stamp) - stamp))
-        if abs(_seconds(nearest.header.stamp) - stamp) > settings['depth.reference_tolerance']:
-            return None
+        topic, tolerance = 'reference_depth', settings['depth.reference_tolerance']
         try:
-            return images.to_depth(nearest)
-        except images.ImageError as error:
-            topic = self._node.resolve_topic_name('reference_depth')
-            self._node.health.warn('reference', f'{topic}: '
-                                   f'image ignored: {error}')
+            depth = _nearest(self._references, header.stamp, tolerance)
+            if depth is not None:
+                return images.to_depth(depth)
+            topic = 'reference_points'
+            cloud = _nearest(self._clouds, header.stamp, tolerance)
+            if cloud is None or camera is None:
+                return None
+            points = xyz_of(cloud)
+            if cloud.header.frame_id != header.frame_id:
+                to_camera = self._node.transforms.matrix(header.frame_id, cloud.header.frame_id,
+                                                         header.stamp)
+                points = points @ to_camera[:3, :3].T + to_camera[:3, 3]
+            return camera.depth_of(points)
+        except (images.ImageError, CloudError, LookupError) as error:
+            self._node.health.warn('reference', f'{self._node.resolve_topic_name(topic)}: message '
+                                   f'ignored: {error}')
             return None
 
     # ---- clicks
@@ -221,8 +239,14 @@ class Inputs:
                                    'has no segmentation')
 
 
-def _seconds(stamp):
-    return stamp.sec + 1e-9 * stamp.nanosec
+def _nearest(messages, stamp, tolerance):
+    """Return the message nearest to `stamp` in time, None if none is within `tolerance` s."""
+    def distance(message):
+        other = message.header.stamp
+        return abs(other.sec - stamp.sec + 1e-9 * (other.nanosec - stamp.nanosec))
+
+    nearest = min(list(messages), key=distance, default=None)
+    return nearest if nearest is not None and distance(nearest) <= tolerance else None
 
 
 def _same_camera(a, b):

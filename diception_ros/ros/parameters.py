@@ -82,7 +82,8 @@ TABLE = (
               'the oldest is dropped, with a warning.', 1, 10000, when=NOT_ACTIVE),
     Parameter('rectified', False, 'The image is rectified (image_rect): P of camera_info describes '
               'it, not K and the distortion.'),
-    Parameter('depth.scale', 'reference', 'Where metres come from: reference (reference_depth), '
+    Parameter('depth.scale', 'reference', 'Where metres come from: reference (reference_depth, or '
+              'reference_points of a lidar), '
               'ground_plane (depth.camera_height and camera_info), near_far (depth.near and '
               'depth.far), none (no metric outputs).',
               choices=('reference', 'ground_plane', 'near_far', 'none')),
@@ -92,7 +93,7 @@ TABLE = (
               'near_far.', 0.001, 1000.0),
     Parameter('depth.camera_height', 0.0, 'Height of the camera above the floor, metres, for '
               'depth.scale ground_plane; 0 = unknown.', 0.0, 100.0),
-    Parameter('depth.reference_tolerance', 0.1, 'A reference_depth is used for images whose stamp '
+    Parameter('depth.reference_tolerance', 0.1, 'A reference is used for images whose stamp '
               'is at most this many seconds away.', 0.0, 10.0),
     Parameter('depth.keep_reference', True, "Where the reference has a value, depth/image_raw has "
               "the reference's own."),

@@ -85,7 +85,7 @@ class Perceiver:
             return
         node.outputs.publish(Answer(
             message.header, rgb, perception, settings, points, camera, camera_info,
-            node.inputs.reference_for(message.header, settings), node.health))
+            node.inputs.reference_for(message.header, camera, settings), node.health))
         clock.mark('publish')
         node.frame_answered(clock.finish())
 

@@ -56,9 +56,8 @@ def test_rviz_shows_topics_that_exist():
 @needs_launch
 @by_name
 def test_every_argument_is_described(file):
-    from launch.actions import DeclareLaunchArgument
-
     from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument
     specification = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)

@@ -78,7 +78,7 @@ def test_a_reference_depth_that_is_a_colour_picture_says_so_and_depth_goes_on(ro
     start = len(robot.node.text())
     robot.ask(image, 'depth/relative', before=lambda: (publisher.publish(reference),
                                                        robot.spin(0.3)))
-    robot.node.wait_for_line('/reference_depth: image ignored: .* not a depth image', after=start)
+    robot.node.wait_for_line('/reference_depth: message ignored: .* not a depth image', after=start)
 
 
 @pytest.mark.parametrize('parameters, words', [

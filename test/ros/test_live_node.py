@@ -7,8 +7,10 @@ import pytest
 from robot import OUTPUTS
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from diception_ros.geometry import CameraModel, point_cloud
 from diception_ros.msg import LabelInfo, PoseKeypoints
 from diception_ros.ros import images
+from diception_ros.ros.clouds import from_cloud
 from diception_ros.ros.images import from_array
 
 ENCODINGS_OUT = {
@@ -99,6 +101,33 @@ def test_the_restored_picture_comes_when_a_restoration_is_among_the_tasks(robot)
     robot.listen('restored')
     restored = robot.ask(from_array(picture(), 'rgb8', robot.header()))['restored']
     assert (restored.width, restored.height, restored.encoding) == (64, 48, 'rgb8')
+
+
+@pytest.mark.parametrize('kind', ['reference_depth', 'reference_points'])
+def test_metres_come_from_a_depth_picture_or_a_lidar_and_keep_its_own_pixels(robot, kind):
+    """2 m all over, in a band of the picture; where the model has no better idea, NaN."""
+    robot.listen('depth/image_raw', 'depth/camera_info')
+    info = camera_info(64, 48)
+    image = from_array(picture(), 'rgb8', robot.header())
+    measured = np.full((48, 64), np.nan, np.float32)
+    measured[10:20] = 2.0
+    if kind == 'reference_depth':
+        reference = from_array(measured, '32FC1', image.header)
+    else:
+        camera = CameraModel(info.k, (64, 48))
+        reference = from_cloud(point_cloud(measured, camera, flying=True), image.header)
+    publisher = robot.publisher(type(reference), kind)
+
+    def before():
+        robot.tell(info)
+        publisher.publish(reference)
+        robot.spin(0.1)
+        robot.state()
+
+    answers = robot.ask(image, before=before)
+    metres = array_of(answers['depth/image_raw'])
+    np.testing.assert_allclose(metres[10:20], 2.0, atol=1e-3)
+    assert answers['depth/camera_info'].header == image.header
 
 
 def test_label_info_reaches_those_who_subscribe_late(robot):

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The point cloud: x y z rgb and normals, from metric depth and camera_info."""
 
-import array
-
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import PointCloud2
 
 from diception_ros.geometry import normals_from_depth, point_cloud
+from diception_ros.ros.clouds import from_cloud
 from diception_ros.ros.outputs.depth import metric_tasks
 
 
@@ -38,15 +37,4 @@ class Points:
             normals = normals_from_depth(metres, answer.camera)
         cloud = point_cloud(metres, answer.camera, answer.rgb, normals,
                             stride=answer.settings['cloud.stride'])
-        self.points.publish(message_of(cloud, answer.header))
-
-
-def message_of(cloud, header):
-    """Make a PointCloud2 of a geometry Cloud."""
-    data = array.array('B')
-    data.frombytes(cloud.data.tobytes())
-    fields = [PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)
-              for number, name in enumerate(cloud.fields)]
-    return PointCloud2(header=header, height=cloud.height, width=cloud.width, fields=fields,
-                       is_bigendian=False, point_step=cloud.point_step, row_step=cloud.row_step,
-                       data=data, is_dense=cloud.is_dense)
+        self.points.publish(from_cloud(cloud, answer.header))
