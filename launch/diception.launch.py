@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One camera, one diception node: ros2 launch diception_ros diception.launch.py image:=/camera/image_raw."""
+"""One camera, one diception node: ros2 launch diception_ros diception.launch.py image:=TOPIC."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
@@ -10,11 +10,12 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 ARGUMENTS = {
-    'image': ('image', 'Topic of the camera\'s pictures (sensor_msgs/Image); with the parameter '
+    'image': ('image', "Topic of the camera's pictures (sensor_msgs/Image); with the parameter "
               'image_transport: compressed, <image>/compressed is read.'),
     'camera_info': ('', 'Topic of the calibration; empty = camera_info beside the image.'),
     'reference_depth': ('reference_depth', 'Topic of registered depth pictures, for metres.'),
-    'clicked_point': ('/clicked_point', 'Topic of clicked 3-D points; RViz\'s Publish Point.'),
+    'reference_points': ('reference_points', "Topic of a lidar's points, for metres; needs TF."),
+    'clicked_point': ('/clicked_point', "Topic of clicked 3-D points; RViz's Publish Point."),
     'clicked_pixel': ('clicked_pixel', 'Topic of clicked pixels; rqt_image_view sends them on '
                       '<shown topic>_mouse_left.'),
     'model': ('', 'nano or the path of a model directory; empty = as in params_file.'),
@@ -47,6 +48,7 @@ def node(context):
         remappings=[('image', image), ('image/compressed', f'{image}/compressed'),
                     ('camera_info', camera_info or 'camera_info'),
                     ('reference_depth', value['reference_depth']),
+                    ('reference_points', value['reference_points']),
                     ('clicked_point', value['clicked_point']),
                     ('clicked_pixel', value['clicked_pixel'])],
         arguments=['--ros-args', '--log-level', value['log_level']],
