@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every encoding that cameras send gives the same picture, and broken messages give one line."""
 
+import sys
+import types
+
 import cv2
 import numpy as np
 import pytest
@@ -204,3 +207,30 @@ def test_arrays_become_messages_with_their_own_bytes():
     assert (message.height, message.width, message.step) == (2, 2, 24)
     assert message.header.frame_id == 'camera' and message.is_bigendian == 0
     assert np.array_equal(np.frombuffer(message.data, np.float32).reshape(2, 2, 3), array)
+
+
+class Bridge:
+    """A cv_bridge that works."""
+
+    def imgmsg_to_cv2(self, message, encoding):
+        grey = np.frombuffer(message.data, np.uint8)[:message.height * message.width]
+        return np.dstack([grey.reshape(message.height, message.width)] * 3)
+
+
+class BrokenBridge:
+    """A cv_bridge built for another numpy."""
+
+    def imgmsg_to_cv2(self, message, encoding):
+        raise SystemError('initialization of cv_bridge_boost failed')
+
+
+@pytest.mark.parametrize('bridge, works', [(Bridge, True), (BrokenBridge, False)])
+def test_an_unknown_encoding_is_handed_to_a_cv_bridge_that_works(monkeypatch, bridge, works):
+    monkeypatch.setattr(images, '_cv_bridge', [])
+    monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=bridge))
+    message = broken(encoding='mono12p')
+    if works:
+        assert images.to_rgb(message).shape == (48, 64, 3)
+    else:
+        with pytest.raises(images.ImageError, match='install a cv_bridge that knows it'):
+            images.to_rgb(message)
