@@ -80,9 +80,20 @@ class Inputs:
 
         self._subscriptions.append(self._node.create_subscription(
             message_type, name, callback, qos,
-            qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+            qos_overriding_options=QoSOverridingOptions(self._overridable(topic)),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible)))
         return topic
+
+    def _overridable(self, topic):
+        """Return the QoS policies that parameters decide: all at first, then what the user set.
+
+        rclpy keeps the defaults of the first subscription as parameters; drop_frames may want others
+        for the next one.
+        """
+        prefix = f'qos_overrides.{topic}.subscription.'
+        return [policy for policy in OVERRIDABLE
+                if not self._node.has_parameter(prefix + policy.name.lower())
+                or prefix + policy.name.lower() in self._node._parameter_overrides]
 
     # ---- images
 

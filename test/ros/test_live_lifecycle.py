@@ -134,8 +134,10 @@ def test_another_model_can_be_taken_between_cleanup_and_configure(robot, tiny_mo
 
 
 def test_without_dropping_every_frame_is_answered_in_order(robot):
+    activate(robot)  # first with the QoS of dropping
+    assert robot.change_state('deactivate')
     assert robot.set(drop_frames=False, queue_size=30) == ''
-    activate(robot)
+    assert robot.change_state('activate')
     robot.listen('depth/relative', qos=QoSProfile(depth=30))
     publisher = robot.own.create_publisher(Image, 'image', QoSProfile(depth=30))
     robot.spin(until=lambda: publisher.get_subscription_count() > 0, what='the node')
