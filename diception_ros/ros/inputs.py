@@ -87,8 +87,8 @@ class Inputs:
     def _overridable(self, topic):
         """Return the QoS policies that parameters decide: all at first, then what the user set.
 
-        rclpy keeps the defaults of the first subscription as parameters; drop_frames may want others
-        for the next one.
+        rclpy keeps the defaults of the first subscription as parameters; drop_frames may want
+        others for the next one.
         """
         prefix = f'qos_overrides.{topic}.subscription.'
         return [policy for policy in OVERRIDABLE
