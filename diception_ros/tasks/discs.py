@@ -126,7 +126,7 @@ def _split(mask, redness, radius):
         [(grid_x - x) ** 2 + (grid_y - y) ** 2 <= (radius + 0.3) ** 2 for x, y in spots]
     )
     covered, chosen = np.zeros(mask.shape, bool), []
-    least = 0.07 * np.pi * radius**2
+    least = 0.12 * np.pi * radius**2
     while True:
         fresh = drawn & ~covered
         gain = (fresh & mask).sum(axis=(1, 2)) - 1.0 * (fresh & ~mask).sum(axis=(1, 2))
@@ -140,7 +140,7 @@ def _split(mask, redness, radius):
     if not chosen:
         chosen = [int(strength.argmax())]
         covered = drawn[chosen[0]]
-    wrong = np.count_nonzero(covered != mask) + 2.0 * len(chosen)
+    wrong = np.count_nonzero(covered != mask) + 6.0 * len(chosen)
     top = max(float(strength.max()), 1e-6)
     return wrong, [
         (*spots[one], radius, float(np.clip(strength[one] / top, 0.1, 1))) for one in chosen

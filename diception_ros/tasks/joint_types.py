@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from diception_ros.tasks.skeleton import MIRROR
 
 WIDTH, HEADS, LAYERS = 64, 4, 3
-_SIDES = 0.5  # from the margin of log-chances to how often the likelier side is right; measured
+_SIDES = 0.35  # from the margin of log-chances to how often the likelier side is right; measured
 
 
 def features(spots, real, side):
