@@ -12,6 +12,7 @@ from diception_ros.geometry.camera import as_camera
 FIELDS = ('x', 'y', 'z', 'rgb', 'normal_x', 'normal_y', 'normal_z')  # float32 each
 FLYING = 0.075  # relative distance, in inverse depth, from both the near and the far surface
 FLYING_WINDOW = 7  # pixels
+STRIP = 60  # rows
 GOING_ON = 0.2  # of the change from -3 to 3 pixels: what a surface adds beyond that on either side
 
 
@@ -84,19 +85,38 @@ def point_cloud(depth, camera, rgb=None, normals=None, *, organised=False, strid
         known &= ~flying_pixels(depth)[every]
     if camera.distorted:
         known &= np.isfinite(x)
-    z = np.ascontiguousarray(z)
-    parts = [cv2.multiply(np.ascontiguousarray(ray), z) for ray in (x, y)] + [z]
-    if rgb is not None:
-        parts.append(packed_rgb(np.asarray(rgb)[every]))
     if normals is not None:
-        parts.append(np.ascontiguousarray(np.asarray(normals, np.float32)[every]))
-    data = np.empty((*z.shape, len(fields)), np.float32)
-    cv2.mixChannels(parts, [data], [k for k in range(len(fields)) for _ in range(2)])
+        normals = np.asarray(normals, np.float32)[every]
+    parts = x, y, z, None if rgb is None else np.asarray(rgb)[every], normals
     if organised:
+        data = np.empty((*z.shape, len(fields)), np.float32)
+        _merge(parts, data)
         data[~known] = np.nan
         return Cloud(data, fields, bool(known.all()))
-    points = data.view(f'V{4 * len(fields)}')[..., 0][known]
+    # Strip by strip: what the processor's cache holds takes half the time of whole pictures.
+    points = np.empty(np.count_nonzero(known), f'V{4 * len(fields)}')
+    strip = np.empty((STRIP, z.shape[1], len(fields)), np.float32)
+    done = 0
+    for top in range(0, len(z), STRIP):
+        rows = np.s_[top:top + STRIP]
+        merged = strip[:len(z[rows])]
+        _merge([None if part is None else part[rows] for part in parts], merged)
+        chosen = merged.view(points.dtype)[..., 0][known[rows]]
+        points[done:done + len(chosen)] = chosen
+        done += len(chosen)
     return Cloud(points.view(np.float32).reshape(1, -1, len(fields)), fields, True)
+
+
+def _merge(parts, data):
+    """Writes the points of rays x, y (H, W), depth z, colours and normals (or None) into data."""
+    x, y, z, rgb, normals = parts
+    z = np.ascontiguousarray(z)
+    planes = [cv2.multiply(np.ascontiguousarray(ray), z) for ray in (x, y)] + [z]
+    if rgb is not None:
+        planes.append(packed_rgb(rgb))
+    if normals is not None:
+        planes.append(np.ascontiguousarray(normals))
+    cv2.mixChannels(planes, [data], [k for k in range(data.shape[2]) for _ in range(2)])
 
 
 def packed_rgb(rgb):

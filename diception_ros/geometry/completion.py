@@ -35,7 +35,7 @@ def correction(depth, reference):
     """The smooth factor, float32 (H, W), about 1, that draws `depth` to `reference` where both
     are known."""
     height, width = depth.shape
-    with np.errstate(invalid='ignore', divide='ignore'):
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
         both = (reference > 0) & (reference < np.inf) & (depth > 0) & (depth < np.inf)
         rows, columns = np.nonzero(both)
         ratio = np.log(reference[rows, columns] / depth[rows, columns])

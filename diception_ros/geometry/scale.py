@@ -158,7 +158,7 @@ def _pairs(disparity, reference, max_pixels, rng):
     # A dense reference is looked at on a grid of pixels, a sparse one everywhere.
     for step in (max(1, int(np.sqrt(reference.size / (3 * max_pixels)))), 1):
         grid = reference[::step, ::step]
-        rows, columns = np.nonzero((grid > 0) & (grid < np.inf))
+        rows, columns = np.nonzero((grid > 1e-6) & (grid < np.inf))
         if len(rows) >= max_pixels:
             break
     z = grid[rows, columns]
