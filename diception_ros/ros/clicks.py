@@ -44,6 +44,7 @@ class Clicks:
         self._warn = warn
         self._transforms = transforms
         self._tracker = ClickTracker()
+        self._disparity = None
         self._lock = threading.Lock()
         self._clicks = []
 
@@ -97,6 +98,7 @@ class Clicks:
         self._drop_outside([click for click in pixels if click.fresh], width, height)
         # In the other modes the tracker forgets, or it would later compare with an old picture.
         self._track(pixels if mode == 'track' else [], rgb)
+        self._disparity = None
         points = []
         with self._lock:
             clicks = list(self._clicks)
@@ -110,6 +112,11 @@ class Clicks:
                 if spot is not None:
                     points.append(spot)
         return [(x, y) for x, y in points if 0 <= x <= width - 1 and 0 <= y <= height - 1]
+
+    def note_disparity(self, disparity):
+        """Take the relative depth, float32 (H, W) or None, of the picture last given to on_picture:
+        it helps to follow clicks on to the next."""
+        self._disparity = disparity
 
     def _remove(self, lost):
         with self._lock:
@@ -128,7 +135,8 @@ class Clicks:
         if not clicks:
             self._tracker = ClickTracker()
             return
-        moved = self._tracker.follow(rgb, [(c.x, c.y) for c in clicks], keys=clicks)
+        moved = self._tracker.follow(rgb, [(c.x, c.y) for c in clicks], keys=clicks,
+                                     disparity=self._disparity)
         for click, (x, y) in zip(clicks, moved):
             if click not in self._tracker.lost:
                 click.x, click.y = float(x), float(y)

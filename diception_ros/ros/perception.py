@@ -77,6 +77,7 @@ class Perceiver:
         else:
             from diception_ros.model import Perception
             perception = Perception()
+        node.clicks.note_disparity(perception.depth)
         clock.mark('infer')
         clock.move('infer', 'decode', stages.get('decode_results', 0.0))
 
