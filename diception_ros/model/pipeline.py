@@ -256,7 +256,7 @@ class DiceptionPipeline:
             raise ValueError(f'image: {width}x{height} pixels; sides must be multiples of '
                              f'{self.stride} up to {largest}')
         points = [None] * rows if points is None else list(points)
-        if rows == 1 and points and points[0] is not None and all(
+        if rows == 1 and points and points[0] is not None and len(points[0]) == 2 and all(
                 isinstance(number, Real) for number in points[0]):
             points = [points]                                     # the pairs of the one prompt
         if len(points) != rows:

@@ -133,7 +133,10 @@ def test_the_pairs_of_a_single_prompt_need_no_list_around_them(pipe):
     for pairs in ([(0.3, 0.5)], [[0.3, 0.5], [0.7, 0.2]]):
         expected = pipe.generate(SQUARE, ['segmentation'], [pairs])
         assert torch.equal(pipe.generate(SQUARE, 'segmentation', pairs), expected)
-    assert (expected - pipe.generate(SQUARE, 'segmentation')).abs().max() > 1e-3
+    without = pipe.generate(SQUARE, 'segmentation')
+    assert (expected - without).abs().max() > 1e-3
+    for none in ([None], [[]]):
+        assert torch.equal(pipe.generate(SQUARE, 'segmentation', none), without)
 
 
 def test_texts_and_keys_name_the_same_prompt(pipe):
