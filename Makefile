@@ -50,7 +50,7 @@ $(BUILT): $(SOURCES) $(if $(wildcard $(COMPLETE)),,FORCE)
 	@if [ ! -e $(COMPLETE) ] || [ setup.py -nt $(COMPLETE) ] || [ constraints.txt -nt $(COMPLETE) ]; \
 	then \
 	  echo 'Setting up $(VENV): some minutes the first time'; set -ex; \
-	  $(PYTHON) -m venv $(VENV); \
+	  $(PIP) --version 2>/dev/null || $(PYTHON) -m venv --clear $(VENV); \
 	  $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel; \
 	  $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
 	    --progress-bar off --no-compile --editable '.[build,test]'; \
