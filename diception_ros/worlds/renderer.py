@@ -73,7 +73,7 @@ def _room(scene, pose, x, y):
             wall = np.where(up, gap[1], gap[0]) / along
         if scene.high[axis] >= OPEN:
             wall[up] = np.inf
-        nearer = wall < depth
+        nearer = (wall < depth) & (along != 0)  # a ray along the wall meets it nowhere
         np.copyto(depth, wall, where=nearer)
         np.copyto(surface, up.astype(np.int32) + 2 * axis, where=nearer)
     return depth, surface
