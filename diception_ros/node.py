@@ -75,7 +75,7 @@ class DiceptionNode(LifecycleNode):
             self.on_worker(self.perceiver.load, settings)
             parameters.settings_from(settings, self.perceiver.pipe.tasks)
         except Exception as error:
-            self.health.error('configure', f'cannot configure: {one_line(error)}')
+            self.health.error(None, f'cannot configure: {one_line(error)}')
             self.on_worker(self.perceiver.free)
             return TransitionCallbackReturn.FAILURE
         self.outputs.prepare(settings)
@@ -89,7 +89,7 @@ class DiceptionNode(LifecycleNode):
         try:
             self.inputs.subscribe()
         except Exception as error:  # rclpy would swallow it; a QoS override that cannot be
-            self.health.error('activate', f'cannot activate: {one_line(error)}')
+            self.health.error(None, f'cannot activate: {one_line(error)}')
             self.inputs.unsubscribe()
             return TransitionCallbackReturn.FAILURE
         self.active = True

@@ -62,7 +62,7 @@ class Health:
         self._complain(DiagnosticStatus.WARN, key, text)
 
     def error(self, key, text):
-        """Log an error, throttled like `warn`, and remember it as the last one."""
+        """Log an error and remember it as the last one; throttled like `warn` unless key is None."""
         self.last_error = text
         self._complain(DiagnosticStatus.ERROR, key, text)
 
@@ -71,7 +71,7 @@ class Health:
         with self._lock:
             self._spoke[level] = now, text
             last, held_back = self._said.get(key, (-self._throttle, 0))
-            if now - last < self._throttle:
+            if key is not None and now - last < self._throttle:
                 self._said[key] = last, held_back + 1
                 return
             self._said[key] = now, 0
