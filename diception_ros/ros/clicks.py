@@ -91,13 +91,10 @@ class Clicks:
         fixed_frame: the parameters points.mode and points.fixed_frame. Called once for every
         picture, in order, by the worker.
         """
-        with self._lock:
-            clicks = list(self._clicks)
         height, width = rgb.shape[:2]
-        pixels = [click for click in clicks if isinstance(click, PixelClick)]
-        self._drop_outside([click for click in pixels if click.fresh], width, height)
+        self._drop_outside([click for click in self._pixels() if click.fresh], width, height)
         # In the other modes the tracker forgets, or it would later compare with an old picture.
-        self._track(pixels if mode == 'track' else [], rgb)
+        self._track(self._pixels() if mode == 'track' else [], rgb)
         self._disparity = None
         points = []
         with self._lock:
@@ -117,6 +114,10 @@ class Clicks:
         """Take the relative depth, float32 (H, W) or None, of the picture last given to on_picture:
         it helps to follow clicks on to the next."""
         self._disparity = disparity
+
+    def _pixels(self):
+        with self._lock:
+            return [click for click in self._clicks if isinstance(click, PixelClick)]
 
     def _remove(self, lost):
         with self._lock:

@@ -62,7 +62,7 @@ class Health:
         self._complain(DiagnosticStatus.WARN, key, text)
 
     def error(self, key, text):
-        """Log an error and remember it as the last one; throttled like `warn` unless key is None."""
+        """Log an error and remember it as the last; throttled like `warn` unless key is None."""
         self.last_error = text
         self._complain(DiagnosticStatus.ERROR, key, text)
 

@@ -104,8 +104,9 @@ def test_the_oldest_point_makes_room_or_the_newest_is_refused(clicks):
 def test_points_outside_of_the_first_picture_they_meet_are_dropped_with_a_word(clicks, said):
     clicks.add_pixel(160, 10, 5, 'replace')
     clicks.add_pixel(159, 10, 5, 'replace')
-    assert clicks.on_picture(BLANK, header_at(1), None, 'fixed') == [(159, 10)]
-    assert len(said) == 1 and '(160, 10) is outside of the 160x120 picture' in said[0]
+    clicks.add_pixel(1e300, -1e300, 5, 'replace')
+    assert clicks.on_picture(BLANK, header_at(1), None, 'track') == [(159, 10)]
+    assert len(said) == 2 and '(160, 10) is outside of the 160x120 picture' in said[0]
 
 
 def test_a_quaternion_turns_as_it_should():
