@@ -17,6 +17,7 @@ SIZE = 640, 480
 BAD = 0.15  # AbsRel of a fit that should have been refused
 RIGHT = 16.0  # pixels that a followed click may be off on the same thing: 2.5 % of the width
 TEXTURE = 1e-5  # smallest eigenvalue of the grey levels' slopes around a click, of 1: textured
+INSIDE = 8  # pixels that a click is from the edge of its thing at least
 FRAMES = 31
 
 
@@ -208,17 +209,21 @@ def _clicks(seed, worlds, times):
 
 
 def _draw_clicks(truth, rng, count=20):
-    """Pixels on things at rest, seldom on walls and floors, with what is true of them."""
+    """Pixels on things at rest, seldom on walls and floors, with what is true of them; not on the
+    very edge, where two pixels decide which thing is meant."""
     grey = cv2.GaussianBlur(cv2.cvtColor(truth.rgb, cv2.COLOR_RGB2GRAY), (0, 0), 1.0) / 255
     strength = cv2.cornerMinEigenVal(grey.astype(np.float32), 7)
     texture = cv2.boxFilter(strength, -1, (31, 31))
     clicks = []
-    for _ in range(1000):
+    labels = truth.instances.astype(np.float32)
+    square = np.ones((2 * INSIDE + 1, 2 * INSIDE + 1), np.uint8)
+    inner = cv2.erode(labels, square) == cv2.dilate(labels, square)
+    for _ in range(3000):
         x, y = (int(rng.integers(8, n - 8)) for n in SIZE)
         label = int(truth.instances[y, x])
         category = truth.categories.get(label, 'sky')
         large = category in ('wall', 'floor', 'ceiling')
-        if category in ('person', 'sky') or (large and rng.random() < 0.85):
+        if not inner[y, x] or category in ('person', 'sky') or (large and rng.random() < 0.85):
             continue
         z = float(truth.depth[y, x])
         ray = np.linalg.solve(truth.intrinsics, [x, y, 1.0])
