@@ -11,18 +11,13 @@ from scipy.optimize import linear_sum_assignment
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.depth import relative_disparity
 from diception_ros.tasks.pictures import clean, resized_labels
+from diception_ros.tasks.position_regions import STUFF_COLORS, is_soft, position_regions
 from diception_ros.tasks.regions import color_regions
 from diception_ros.tasks.truth import STUFF
 
 # A model that must answer in one step cannot guess a random colour: colours by 'position' are ones
 # it can tell from what it sees. Stuff is dark, each kind in a fixed colour; a thing's blue is its
 # kind.
-_STUFF_COLORS = {
-    'floor': (0, 0, 0.3),
-    'wall': (0.3, 0, 0),
-    'ceiling': (0, 0.3, 0),
-    'sky': (0, 0.15, 0.3),
-}
 _THING_BLUE = {'table': 0.35, 'box': 0.5, 'ball': 0.65, 'cylinder': 0.8, 'person': 1.0}
 _READ_SIZE = 640 * 480
 _LEAST_AREA = 0.001  # of the picture: what is smaller is not counted
@@ -63,7 +58,7 @@ def position_colors(truth):
     colors = np.zeros((count, 3), np.float32)
     for label, category in truth.categories.items():
         if category in STUFF:
-            colors[label] = _STUFF_COLORS[category]
+            colors[label] = STUFF_COLORS[category]
         elif label > 0:
             colors[label] = (
                 0.3 + 0.7 * x[label],
@@ -106,24 +101,29 @@ class Entities:
             colors[present] = random_colors(len(present), rng or np.random.default_rng(0))
         return colors[truth.instances]
 
-    def decode(self, picture, regions=color_regions):
-        """`regions`: color_regions, or published_regions for the paper's own decoder.
+    def decode(self, picture, regions=None):
+        """`regions`: what parts a picture has; published_regions is the paper's own way. By default
+        color_regions, or position_regions where colours say the position and are soft.
 
-        A picture much larger than 640x480 is read at about that size.
+        A picture much larger or smaller than 640x480 is read at about that size.
         """
         valid = float(np.isfinite(np.asarray(picture, np.float32)).mean()) > 0.5
         picture = clean(picture)
-        height, width = picture.shape[:2]
-        shrink = np.sqrt(_READ_SIZE / (height * width))
-        if shrink > 0.9:
-            labels = regions(picture)
-        else:
-            size = max(1, round(width * shrink)), max(1, round(height * shrink))
-            labels = regions(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-            labels = resized_labels(labels, (height, width))
-        return (
-            EntityMap(np.zeros_like(labels), [], False) if not valid else described(labels, picture)
-        )
+        shape = picture.shape[:2]
+        if not valid:
+            return EntityMap(np.zeros(shape, np.int32), [], False)
+        ours = regions is None and min(shape) >= 32
+        scale = np.sqrt(_READ_SIZE / (shape[0] * shape[1]))
+        read = picture
+        if scale < 0.9 or (ours and scale > 1.5):
+            size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+            read = cv2.resize(
+                picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            )
+        if ours and self.colors == 'position' and is_soft(read):
+            regions = position_regions
+        labels = (regions or color_regions)(read)
+        return described(resized_labels(labels, shape), picture)
 
     def score(self, result, truth):
         """Mean over true instances (0.1 % of the picture and more) of the IoU with their match.

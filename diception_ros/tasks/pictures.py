@@ -30,6 +30,6 @@ def resized_labels(labels, shape):
     """Label image int32 (h, w) at `shape` (H, W) by nearest neighbour."""
     if labels.shape == tuple(shape[:2]):
         return labels
-    rows = (np.arange(shape[0]) * labels.shape[0]) // shape[0]
-    columns = (np.arange(shape[1]) * labels.shape[1]) // shape[1]
+    rows = ((2 * np.arange(shape[0]) + 1) * labels.shape[0]) // (2 * shape[0])
+    columns = ((2 * np.arange(shape[1]) + 1) * labels.shape[1]) // (2 * shape[1])
     return labels[rows[:, None], columns]

@@ -21,7 +21,7 @@ def color_regions(picture):
     image = np.rint(255 * picture).astype(np.uint8)
     sigma = noise_level(image)
     smooth = _smoothed(image, sigma)
-    steepness = _gradient(smooth)
+    steepness = gradient(smooth)
     markers = _markers(steepness)
     if markers.max() == 0:
         return markers
@@ -51,7 +51,7 @@ def _smoothed(image, sigma):
     return smooth
 
 
-def _gradient(image):
+def gradient(image):
     """The largest channel's central difference, uint8 (H, W)."""
     padded = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     across = cv2.max(

@@ -9,6 +9,7 @@ import pytest
 from diception_ros.tasks import Conventions, task_named
 from diception_ros.tasks.entities import described, overlaps, random_colors
 from diception_ros.tasks.following import EntityFollower
+from diception_ros.tasks.position_regions import is_soft
 from diception_ros.tasks.published_entities import published_regions
 from diception_ros.tasks.regions import noise_level
 
@@ -41,12 +42,20 @@ def test_entities_are_found_through_what_models_do_to_colours(least, kind, seed,
     assert score['miou'] >= least and score['recall50'] == 1 and score['false'] <= 2
 
 
-def test_a_small_soft_picture_is_read_at_either_size(small_truth):
+@pytest.mark.parametrize('blur, least', ((0, 0.97), (0.8, 0.8), (3, 0.7)))
+def test_a_small_soft_picture_is_read_at_either_size(blur, least, small_truth):
     task = task_named('entities', Conventions(entity_colors='position'))
-    picture = cv2.GaussianBlur(task.encode(small_truth), (0, 0), 0.8)
-    assert task.score(task.decode(picture), small_truth)['miou'] > 0.8
+    picture = task.encode(small_truth)
+    picture = cv2.GaussianBlur(picture, (0, 0), blur) if blur else picture
+    assert task.score(task.decode(picture), small_truth)['miou'] > least
     large = cv2.resize(picture, (640, 480), interpolation=cv2.INTER_LINEAR)
-    assert task.score(task.decode(large), small_truth)['miou'] > 0.8
+    assert task.score(task.decode(large), small_truth)['miou'] > least - 0.05
+
+
+def test_a_blurred_picture_of_positions_is_soft_and_a_sharp_one_is_not(truth):
+    picture = task_named('entities', Conventions(entity_colors='position')).encode(truth)
+    assert not is_soft(picture) and not is_soft(np.zeros_like(picture))
+    assert is_soft(cv2.GaussianBlur(picture, (0, 0), 8))
 
 
 def test_a_large_picture_gives_labels_of_its_own_size(truth):
