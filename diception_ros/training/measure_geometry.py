@@ -8,8 +8,16 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from diception_ros.geometry import (ClickTracker, angle_between, complete_depth, fit_ground_plane,
-                                    fit_reference, flying_pixels, normals_from_depth, point_cloud)
+from diception_ros.geometry import (
+    ClickTracker,
+    angle_between,
+    complete_depth,
+    fit_ground_plane,
+    fit_reference,
+    flying_pixels,
+    normals_from_depth,
+    point_cloud,
+)
 from diception_ros.tasks.depth import relative_disparity
 from diception_ros.worlds import camera_move, random_view
 

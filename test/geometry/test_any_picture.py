@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from diception_ros.geometry import (ClickTracker, angle_between, complete_depth, fit_ground_plane,
-                                    fit_reference, flying_pixels, normals_from_depth, point_cloud)
+from diception_ros.geometry import (
+    ClickTracker,
+    angle_between,
+    complete_depth,
+    fit_ground_plane,
+    fit_reference,
+    flying_pixels,
+    normals_from_depth,
+    point_cloud,
+)
 
 K = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
 numbers = st.floats(width=32, allow_nan=True, allow_infinity=True)

@@ -47,7 +47,7 @@ def test_exact_pictures_give_exact_metres(views):
 
 def test_flawed_pictures_give_metres_within_six_percent_and_never_bad_ones(room, views):
     errors = []
-    for seed, (depth, normals, down, disparity, height) in enumerate(views):
+    for seed, (depth, normals, _down, disparity, height) in enumerate(views):
         rng = np.random.default_rng(seed)
         degraded = room.degrade(disparity, rng)
         scale = fit_ground_plane(degraded, flawed(room, normals, rng), K, 1.01 * height)
