@@ -27,7 +27,7 @@ APART = 3.0  # pixels between the cluster's motion and the scene's: it moves, or
 LUCAS_KANADE = {'winSize': (21, 21), 'maxLevel': 3, 'minEigThreshold': 1e-4,
                 'criteria': (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)}
 PATCH = 31, 31  # pixels; the surroundings that are compared
-JUMP = 0.08  # disparity between two frames that no camera's motion explains
+JUMP = 0.12  # disparity between two frames that no camera's motion explains
 SQUARE = 20  # pixels at half size; the scene's motion is read from one corner in each
 FEWEST_CORNERS = 30
 DOUBT = 3.0  # pixels; standard error up to which the scene's motion carries a click
