@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from diception_ros.tasks import discs, typed_joints
+from diception_ros.tasks import discs, soft_joints, typed_joints
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean, resized_labels
+from diception_ros.tasks.position_regions import is_soft
 from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS, hue_color
 
 _SURE_SIDES = 0.8  # chance of left and right being right, from which on it counts as known
@@ -122,6 +123,15 @@ def _apart(centres, least=2.0):
     return moved
 
 
+def _is_soft(picture):
+    """True if no disc has an edge, however bright it is."""
+    height, width = picture.shape[:2]
+    size = max(1, round(width * 480 / height)), 480
+    if height != 480 and width < 8 * height:
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+    return is_soft(picture / max(float(picture.max()), 0.2), steep=20, least=0.25)
+
+
 class Pose:
     """Result: list of PersonPose."""
 
@@ -161,9 +171,10 @@ class Pose:
 
     def _read(self, picture, masks):
         if self.typed:
+            read = soft_joints if _is_soft(picture) else typed_joints
             return [
                 PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
-                for keypoints in typed_joints.people(picture)
+                for keypoints in read.people(picture)
             ]
         return [
             PersonPose(

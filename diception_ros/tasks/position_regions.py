@@ -9,7 +9,7 @@ that touch are told apart by colour.
 import cv2
 import numpy as np
 
-from diception_ros.tasks.regions import color_regions, gradient
+from diception_ros.tasks.regions import color_regions, gradient, noise_level
 
 STUFF_COLORS = {
     'floor': (0, 0, 0.3),
@@ -22,11 +22,17 @@ _APART = 0.14  # colours of touching things differ by this in one channel at lea
 _SAME = 0.05  # colours of parts of one thing that do not touch differ by less
 
 
-def is_soft(picture):
-    """True if hardly an edge of a picture of about 480 rows is steep: a small model's painting."""
-    steep = gradient(np.rint(255 * picture).astype(np.uint8))
-    edges = np.count_nonzero(steep > 8)
-    return edges > 0 and np.count_nonzero(steep > 40) < 0.2 * edges
+def is_soft(picture, steep=40, least=0.2):
+    """True if of a picture of about 480 rows hardly an edge is steep: a small model's painting.
+
+    steep: the step (0..255) over two pixels that is steep; least: the share of edges that are.
+    """
+    image = np.rint(255 * picture).astype(np.uint8)
+    steps = gradient(image)
+    edges = np.count_nonzero(steps > 8)
+    if edges == 0 or noise_level(image) > 1:
+        return False
+    return np.count_nonzero(steps > steep) < least * edges
 
 
 def position_regions(picture):

@@ -38,6 +38,20 @@ def test_typed_joints_survive_blur_dimness_and_noise(least, spoil, truth):
     assert TYPED.score(TYPED.decode(spoil(TYPED.encode(truth))), truth)['pck10'] >= least
 
 
+def test_a_picture_without_an_edge_still_tells_about_where_joints_are(truth):
+    keypoints = truth.people[0].keypoints
+    picture = np.mean(
+        [draw_skeletons([keypoints[order]], (480, 640)) for order in (range(17), MIRROR)], axis=0
+    )  # as one paints who does not know left from right
+    (one,) = TYPED.decode(cv2.GaussianBlur(picture, (0, 0), 8).astype(np.float32))
+    either = [
+        np.linalg.norm(one.keypoints[:, :2] - keypoints[order, :2], axis=1)
+        for order in (range(17), MIRROR)
+    ]
+    tolerance = 0.1 * np.ptp(keypoints[:, :2], axis=0).max()
+    assert (np.min(either, axis=0) < tolerance).mean() > 0.6
+
+
 def test_two_people_who_overlap_are_told_apart(truth):
     near, far = truth.people[0].keypoints.copy(), truth.people[1].keypoints.copy()
     far[:, :2] += near[5, :2] - far[6, :2]  # shoulder to shoulder
