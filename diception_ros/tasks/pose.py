@@ -32,11 +32,15 @@ class PersonPose:
 
 
 def joints_drawn(keypoints, typed=True):
-    """Which joints of (17, 3) are drawn, bool (17,): those in the picture; untyped, none on the far
-    side of a head."""
+    """Which joints of (17, 3) are drawn, bool (17,): those in the picture. Untyped, as people who
+    annotate do: a hidden joint only next to a visible one, and none on the far side of a head."""
     shown = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
     if not typed:
-        shown[:5] &= keypoints[:5, 2] > 1
+        seen = keypoints[:, 2] > 1
+        guessed = np.zeros(17, bool)
+        guessed[LIMBS[seen[LIMBS].any(axis=1)].ravel()] = True
+        guessed[:5] = False
+        shown &= seen | guessed
     return shown
 
 
@@ -46,7 +50,7 @@ def draw_skeletons(people, shape, typed=True):
     Typed: limbs are thick and grey; a joint's disc has 4 % of the longer side of the person's box
     as radius, 2.5 px at least; where discs overlap, each pixel belongs to the nearest joint, so
     that none vanishes. Else as the published model paints: red discs (`discs.disc_radius`),
-    coloured limbs, and no joints on the far side of a head.
+    coloured limbs.
     """
     picture = np.zeros((*shape, 3), np.float32)
     centres, radii, colors = [], [], []
