@@ -30,7 +30,7 @@ PATCH = 31, 31  # pixels; the surroundings that are compared
 JUMP = 0.12  # disparity between two frames that no camera's motion explains
 SQUARE = 20  # pixels at half size; the scene's motion is read from one corner in each
 FEWEST_CORNERS = 30
-DOUBT = 3.0  # pixels; standard error up to which the scene's motion carries a click
+DOUBT = 10.0  # pixels; gathered error up to which the scene's motion carries a click
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Click:
     age: int = RESEED
     moving: bool = False  # it has been seen to move on its own
     disparity: float | None = None  # where it was
-    doubt: float = 0.0  # pixels; standard error that has gathered
+    doubt: float = 0.0  # pixels; errors that may have gathered
 
 
 class ClickTracker:
@@ -276,7 +276,7 @@ def _move(click, starts, ends, step):
     if step.jumps(click):
         return 'something came in front of it, or it moved away'
     carried, error = step.prediction(click.position)
-    if np.hypot(click.doubt, error) < DOUBT and not click.moving:
+    if click.doubt + error < DOUBT and not click.moving:
         apart = np.inf if moved is None else np.linalg.norm(moved - carried)
         many = np.count_nonzero(agree) > 0.5 * click.seeded if moved is not None else False
         # What the scene's motion cannot explain, and many points agree on, moves on its own.
@@ -286,7 +286,8 @@ def _move(click, starts, ends, step):
             if moved is None:
                 agree = np.zeros(len(starts), bool)
             moved = carried
-            click.doubt = float(np.hypot(click.doubt, error))
+            # Added, not as squares: what is wrong about one step is wrong about the next.
+            click.doubt += float(error)
     if moved is None:
         return reason
     height, width = step.after.shape
