@@ -6,7 +6,7 @@ by a cluster of points around it: each is followed by pyramidal Lucas-Kanade and
 that does not return is dropped), and the survivors must agree on one small similarity transform,
 which moves the click. Where disparity is known, the rest of the picture has its say: in a scene at
 rest the flow of every pixel follows from its place and its disparity (`Flow`). That carries the
-click where the cluster is weak or disagrees, until the errors that may have gathered are too large;
+click where the cluster is weak or disagrees, until the errors that may have gathered are large;
 what many points and the looks of the place say moves on its own is followed alone.
 """
 
