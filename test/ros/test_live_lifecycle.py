@@ -168,6 +168,7 @@ def test_without_dropping_every_frame_is_answered_in_order(robot):
 
 
 def test_who_cannot_be_heard_or_served_for_qos_is_named_with_the_cure(robot):
+    robot.stop_publishing()
     assert robot.set(drop_frames=False) == ''
     activate(robot)
     start = len(robot.node.text())
@@ -187,6 +188,7 @@ def test_who_cannot_be_heard_or_served_for_qos_is_named_with_the_cure(robot):
 
 
 def test_silence_is_reported_with_the_image_topics_that_exist(robot):
+    robot.stop_publishing()
     camera = robot.own.create_publisher(Image, 'front/image_raw', 1)
     activate(robot)
     start = len(robot.node.text())
