@@ -60,10 +60,10 @@ def train(
         command += [name, str(value)] if value is not None else []
     command += ['--fresh'] if fresh else []
     # Waiting threads that spin make a step up to 60 times slower on a machine that does other work.
-    quiet = {'OMP_WAIT_POLICY': 'PASSIVE', 'GOMP_SPINCOUNT': '0'}
+    threads = {'OMP_WAIT_POLICY': 'PASSIVE', 'GOMP_SPINCOUNT': '0'}
     if processes > 1:
-        quiet['OMP_NUM_THREADS'] = '1'
-    status = subprocess.run(command, env={**quiet, **os.environ}, check=False).returncode
+        threads['OMP_NUM_THREADS'] = '1'
+    status = subprocess.run(command, env={**threads, **os.environ}, check=False).returncode
     if status:
         raise Failure(f'training stopped with status {status}; call again to go on from {out}')
 

@@ -4,6 +4,12 @@
 Names are imported when they are first used, so that this package can be imported without torch.
 """
 import importlib
+import os
+
+# Where other processes want the CPU too, torch's threads that wait by spinning make inference there
+# ten times slower. OpenMP reads this when torch is loaded, which is later.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+os.environ.setdefault('GOMP_SPINCOUNT', '0')
 
 _WHERE = {
     'DiceptionPipeline': 'pipeline',
