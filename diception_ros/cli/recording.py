@@ -28,7 +28,8 @@ def frame_counts(data: bytes) -> dict[str, int]:
 
 def busy(counts: dict[str, int]) -> bool:
     """Whether a node with these counters still has a frame to answer."""
-    done = sum(counts.get(end, 0) for end in ('answered', 'dropped', 'unusable', 'failed'))
+    ends = ('answered', 'dropped', 'unusable', 'failed', 'unasked')
+    done = sum(counts.get(end, 0) for end in ends)
     return counts.get('received', 0) > done
 
 

@@ -26,7 +26,8 @@ class Health:
         self._lock = threading.Lock()
         self._said = {}                            # key -> (time of the last line, held back since)
         self._spoke = {}                           # level -> (time, text) of the latest complaint
-        self.counts = collections.Counter()        # received, answered, dropped, unusable, failed
+        # received, and their ends: answered, dropped, unusable, failed, unasked (nobody listens)
+        self.counts = collections.Counter()
         self._seen = collections.Counter()         # counts at the last report
         self._reported = time.monotonic()
         self._latencies = collections.deque(maxlen=200)   # (time, {stage: ms})
@@ -110,7 +111,7 @@ class Health:
             if spent:
                 values[f'latency {stage} median ms'] = f'{statistics.median(spent):.1f}'
                 values[f'latency {stage} max ms'] = f'{max(spent):.1f}'
-        for key in ('received', 'answered', 'dropped', 'unusable', 'failed'):
+        for key in ('received', 'answered', 'dropped', 'unusable', 'failed', 'unasked'):
             values[f'frames {key}'] = counts.get(key, 0)
         values['frames waiting'] = waiting
         values['last error'] = self.last_error or 'none'

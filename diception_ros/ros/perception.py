@@ -49,6 +49,7 @@ class Perceiver:
         tasks = [task for task in settings['tasks'] if task in wanted]
         node.outputs.mention_what_is_off(wanted, settings)
         if not node.outputs.wanted() or frame.generation != node.generation or self.pipe is None:
+            node.health.count('unasked')
             return
         clock = _Stages(frame.arrived)
 
