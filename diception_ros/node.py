@@ -38,7 +38,7 @@ class DiceptionNode(LifecycleNode):
         super().__init__('diception', **options)
         self.settings = parameters.declare(self)
         self.active, self.enabled, self.generation = False, True, 0
-        self.health = Health(self.get_logger())
+        self.health = Health(self.get_logger(), alive=self.context.ok)
         self.transforms = Transforms(self)
         self.clicks = Clicks(self.health.warn, self.transforms)
         self.inputs = Inputs(self)
@@ -208,16 +208,20 @@ def main():
     # come anywhere, also while the node is being taken down.
     signal.signal(signal.SIGINT, lambda *_: None)
     silence_opencv()
-    status = 0
+    status, alive = 0, False
     try:
         rclpy.init()
-        node = DiceptionNode()
-    except (parameters.ParameterError, RuntimeError) as error:
+        alive = True
+        run(DiceptionNode())
+    except Exception as error:
         # RuntimeError: rcl's own words about a parameter file or an argument that it cannot read.
-        rclpy.logging.get_logger('diception').fatal(one_line(error))
-        status = 2
-    else:
-        run(node)
+        if alive and not rclpy.ok():
+            pass  # told to stop: whatever was under way failed for want of a context
+        elif isinstance(error, (parameters.ParameterError, RuntimeError)):
+            rclpy.logging.get_logger('diception').fatal(one_line(error))
+            status = 2
+        else:
+            raise
     rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several cameras, one node and one namespace each: multi_camera.launch.py cameras:=cameras.yaml.
 
-The file is a list; config/cameras.yaml is an example. Every node loads its own copy of the model.
+The file is a list; config/cameras.yaml is an example. Arguments of diception.launch.py given beside
+it hold for all cameras: device:=cpu. Every node loads its own copy of the model.
 """
 
 import yaml

@@ -5,7 +5,13 @@ For every frame and the same bytes every time there is `diception replay`.
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
@@ -18,6 +24,11 @@ ARGUMENTS = {
     'tasks': ('', 'What to run, with commas; empty = as in config/diception.yaml.'),
     'rviz': ('true', 'Start RViz with config/diception.rviz.'),
 }
+
+
+def end(context):
+    """End with the player, which plays until Ctrl-C: then launch is ending already."""
+    return [] if context.is_shutdown else [Shutdown(reason='the bag player has ended')]
 
 
 def generate_launch_description():
@@ -34,5 +45,6 @@ def generate_launch_description():
                               *((name, LaunchConfiguration(name)) for name in ARGUMENTS)]),
         # The first seconds pass while the model is loaded: played in a loop, nothing is missed.
         ExecuteProcess(cmd=['ros2', 'bag', 'play', LaunchConfiguration('bag'), '--clock', '--loop',
-                            '--rate', LaunchConfiguration('rate')], output='screen'),
+                            '--rate', LaunchConfiguration('rate')], output='screen',
+                       on_exit=OpaqueFunction(function=end)),
     ])

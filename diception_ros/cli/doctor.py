@@ -155,8 +155,8 @@ def examine_ros() -> Iterator[Finding]:
         yield GOOD, 'messages', 'diception_ros.msg is built'
     except ImportError as error:
         yield BAD, 'messages', f'{error}; build the package: pip install . or colcon build'
-    for name, use in (('tf2_ros', '3-D clicks'), ('cv_bridge', 'rare image encodings'),
-                      ('sensor_msgs_py', 'lidar clouds as reference depth')):
+    for name, use in (('tf2_ros', '3-D clicks and lidar clouds of other frames'),
+                      ('cv_bridge', 'rare image encodings')):
         if importlib.util.find_spec(name) is None:
             yield NOTE, name, f'not installed; {use} need it'
     try:

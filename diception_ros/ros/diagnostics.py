@@ -18,10 +18,14 @@ RECENT = 5.0  # seconds that a warning or an error colours the status after it h
 
 
 class Health:
-    """Counters, latencies and throttled complaints; thread-safe."""
+    """Counters, latencies and throttled complaints; thread-safe.
 
-    def __init__(self, logger, throttle=5.0):
+    Nothing is said any more once alive() is false: then everything fails, for no other reason.
+    """
+
+    def __init__(self, logger, throttle=5.0, alive=lambda: True):
         self._logger = logger
+        self._alive = alive
         self._throttle = throttle
         self._lock = threading.Lock()
         self._said = {}                            # key -> (time of the last line, held back since)
@@ -68,6 +72,8 @@ class Health:
         self._complain(DiagnosticStatus.ERROR, key, text)
 
     def _complain(self, level, key, text):
+        if not self._alive():
+            return
         now = time.monotonic()
         with self._lock:
             self._spoke[level] = now, text

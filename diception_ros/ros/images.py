@@ -7,7 +7,11 @@ the picture, so a broken message can be refused where it arrives, before it disp
 """
 
 import array
+import contextlib
+import os
+import re
 import struct
+import threading
 
 import cv2
 import numpy as np
@@ -37,15 +41,16 @@ def check(message):
     _check_layout(message)
 
 
-def to_rgb(message):
+def to_rgb(message, damaged=lambda words: None):
     """Convert an Image or CompressedImage to a picture.
 
     Returns uint8 RGB (H, W, 3), contiguous; it may share memory with the message. 16-bit pictures
-    keep their high byte. 8UC3 and 8UC4 are taken as OpenCV's BGR and BGRA.
+    keep their high byte. 8UC3 and 8UC4 are taken as OpenCV's BGR and BGRA. damaged(words) is called
+    for a compressed picture that can be decoded, but not without doubt.
     """
     check(message)
     if not isinstance(message, Image):
-        return _decompress(message)
+        return _decompress(message, damaged)
     convert = _PICTURES.get(message.encoding)
     if convert is None:
         return _with_cv_bridge(message)
@@ -232,7 +237,34 @@ def _jpeg_size(data):
     raise ImageError(f'its JPEG of {len(data)} bytes is broken or truncated: no frame header')
 
 
-def _decompress(message):
+# What libjpeg and libpng print; libjpeg's warnings have few beginnings.
+_CODEC_LINES = re.compile(rb'^(?:libpng |Corrupt JPEG|Premature end|Invalid SOS|Inconsistent prog|'
+                          rb'Warning: unknown JFIF).*\n', re.MULTILINE)
+_stderr = threading.Lock()
+
+
+@contextlib.contextmanager
+def _overhearing(lines):
+    """Put what the codecs print to stderr meanwhile into `lines`; what others print goes on.
+
+    They write to file descriptor 2, whatever OpenCV's log level, a line for every broken picture.
+    """
+    with _stderr, open(os.memfd_create('overheard'), 'rb') as overheard:
+        own = os.dup(2)
+        os.dup2(overheard.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            overheard.seek(0)
+            text = overheard.read()
+            lines += [line.decode(errors='replace').strip() for line in _CODEC_LINES.findall(text)]
+            if others := _CODEC_LINES.sub(b'', text):
+                os.write(2, others)
+
+
+def _decompress(message, damaged):
     # The header wins over EXIF: a picture turned by OpenCV would not fit its camera_info.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     original, _, compressed = message.format.partition(';')
@@ -240,13 +272,17 @@ def _decompress(message):
     raw_bayer = original.startswith('bayer_') and compressed.strip().endswith('compressed')
     if raw_bayer:
         flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    words = []
     try:
-        picture = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+        with _overhearing(words):
+            picture = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(f'it cannot be decompressed: {error.err}') from None
     if picture is None:
         raise ImageError(f'its {len(message.data)} bytes (format {message.format[:60]!r}) are '
-                         'broken or truncated: they do not decompress')
+                         f'broken or truncated: {words[-1] if words else "no decoder takes them"}')
+    if words:
+        damaged(words[-1])
     code = _BAYER.get(original[6:10]) if raw_bayer else None
     if raw_bayer and code is None:
         code = cv2.COLOR_GRAY2RGB

@@ -125,6 +125,11 @@ class Inputs:
         self._node.health.count('unusable')
         self._node.health.warn('unusable image', f'{self._image_topic}: image ignored: {error}')
 
+    def mention_damage(self, words):
+        """Say that a compressed image is answered although bytes of it are broken."""
+        self._node.health.warn('damaged image', f'{self._image_topic}: an image is damaged, its '
+                               f'answers may be wrong: {words}')
+
     def check_silence(self):
         """Warn when no image has come for a while, with the topics where there are some."""
         silence = time.monotonic() - self._heard
@@ -142,8 +147,8 @@ class Inputs:
             others = sorted(
                 name for name, types in node.get_topic_names_and_types()
                 if f'sensor_msgs/msg/{kind}' in types and name != topic
+                # not the outputs of this node, nor of another camera's
                 and any(info.node_name != node.get_name()
-                        or info.node_namespace != node.get_namespace()
                         for info in node.get_publishers_info_by_topic(name)))
             text += (f': remap image to one of {", ".join(others[:10])}' if others else
                      f'; no other node publishes a sensor_msgs/{kind} either: start the camera')

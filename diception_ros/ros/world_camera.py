@@ -6,6 +6,14 @@ Publishes camera/image_raw (rgb8), camera/camera_info and camera/reference_depth
 that RViz's Publish Point can be tried. The move is drawn once, then played to and fro.
 """
 
+import os
+import signal
+import sys
+
+if os.path.basename(sys.argv[0]) == 'world_camera':
+    # Ctrl-C during the imports below ends the process at once instead of with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import numpy as np
 import rclpy
 from geometry_msgs.msg import TransformStamped
@@ -95,11 +103,14 @@ def quaternion_of(rotation):
 
 def main():
     """Run the node until it is told to stop."""
+    # rclpy ends the context at SIGINT; a KeyboardInterrupt on top of that could come anywhere.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
     try:
         rclpy.spin(WorldCamera())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+    except Exception as error:
+        if rclpy.ok() and not isinstance(error, ExternalShutdownException):
+            raise
     rclpy.try_shutdown()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every encoding that cameras send gives the same picture, and broken messages give one line."""
 
+import os
 import sys
 import types
 
@@ -173,6 +174,35 @@ def test_a_broken_message_is_refused_in_one_line_that_says_why(message, words):
     with pytest.raises(images.ImageError, match='.') as caught:
         images.to_rgb(message)
     assert words in str(caught.value) and '\n' not in str(caught.value)
+
+
+def damaged(extension, first, last):
+    """Return a CompressedImage of noise whose bytes first..last are zero."""
+    picture = np.random.default_rng(0).integers(1, 255, (48, 64, 3), np.uint8)
+    data = bytearray(cv2.imencode(extension, picture)[1].tobytes())
+    data[first:last] = bytes(last - first)
+    return compressed(bytes(data), extension[1:])
+
+
+def test_a_png_with_wrong_bytes_is_refused_in_the_codec_s_words_and_nothing_is_printed(capfd):
+    with pytest.raises(images.ImageError, match='broken or truncated: libpng error: IDAT: CRC'):
+        images.to_rgb(damaged('.png', 4000, 4010))
+    assert capfd.readouterr().err == ''
+
+
+def test_a_damaged_jpeg_is_decoded_and_said_to_be_damaged_and_what_others_print_stays(
+        capfd, monkeypatch):
+    decode = cv2.imdecode
+
+    def print_and_decode(*arguments):
+        os.write(2, b'[INFO] of another thread\n')
+        return decode(*arguments)
+
+    monkeypatch.setattr(cv2, 'imdecode', print_and_decode)
+    said = []
+    assert images.to_rgb(damaged('.jpg', 2000, 2010), said.append).shape == (48, 64, 3)
+    assert len(said) == 1 and said[0].startswith('Corrupt JPEG data: ')
+    assert capfd.readouterr().err == '[INFO] of another thread\n'
 
 
 def test_a_truncated_png_is_refused_after_decoding():

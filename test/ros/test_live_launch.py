@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real launches, where launch is installed: all nodes live, frames answered, a clean end."""
+
+import importlib.util
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from robot import Robot
+
+from diception_ros.ros import bags
+from diception_ros.ros.images import from_array
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYER = Path(__file__).resolve().parents[1] / 'fixtures/bag_player.py'
+pytestmark = pytest.mark.skipif(not all(map(importlib.util.find_spec, (
+    'launch_ros', 'ros2launch'))), reason='ros2 launch is not installed')
+
+
+def descendants(process):
+    """Return the ids of all processes that `process` started, and that these started."""
+    found = []
+    for file in Path(f'/proc/{process}/task').glob('*/children'):
+        for child in map(int, file.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def name_of(process):
+    return Path(f'/proc/{process}/cmdline').read_bytes().decode().replace('\0', ' ')
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Return a function that launches a file of ours, and ends what is left of it."""
+    launched = []
+
+    def start(file, *arguments):
+        robot = Robot(tmp_path / 'log', command=[
+            sys.executable, '-c', 'import sys; from ros2cli.cli import main; sys.exit(main())',
+            'launch', ROOT / 'launch' / file, *arguments])
+        launched.append(robot)
+        return robot
+
+    yield start
+    for robot in launched:
+        robot.close()
+        leftovers = descendants(robot.node.process.pid)
+        robot.node.stop()
+        for process in leftovers:
+            if Path('/proc', str(process)).exists():
+                os.kill(process, signal.SIGKILL)
+
+
+def image(robot):
+    rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    return from_array(rgb, 'rgb8', robot.header())
+
+
+def assert_ends_within_two_seconds(robot, *names):
+    """Ctrl-C as a terminal sends it, to every process: all end in silence, and none stays."""
+    start = len(robot.node.text())
+    started = {process: name_of(process) for process in descendants(robot.node.process.pid)}
+    for name in names:
+        assert any(name in line for line in started.values()), name
+    begin = time.monotonic()
+    for process in started:
+        os.kill(process, signal.SIGINT)
+    status, _ = robot.node.stop(signal.SIGINT)
+    while left := [started[p] for p in started if Path('/proc', str(p)).exists()]:
+        assert time.monotonic() < begin + 2, left
+        time.sleep(0.02)
+    print(f'{time.monotonic() - begin:.2f} s')
+    assert status == 0 and time.monotonic() < begin + 2
+    for word in ('Traceback', 'ERROR', 'rror:', 'Failed', 'escalating'):
+        assert word not in robot.node.text()[start:]
+
+
+def test_one_camera_is_answered_in_its_namespace_with_the_parameters_that_were_given(
+        launch, tiny_model):
+    robot = launch('diception.launch.py', f'model:={tiny_model}', 'device:=cpu', 'namespace:=robot',
+                   'tasks:=depth,semantic:person', 'image:=/image', 'log_level:=warn')
+    robot.spin(until=lambda: robot.own.count_subscribers('/image'), what='an active node')
+    robot.listen('robot/depth/relative', 'robot/semantic/color')
+    robot.ask(image(robot))
+    assert robot.own.get_node_names_and_namespaces().count(('diception', '/robot')) == 1
+    assert robot.own.count_subscribers('/camera_info') == 1
+    assert robot.own.count_subscribers('/clicked_point') == 1
+    assert 'INFO] [1' not in robot.node.text()
+    assert_ends_within_two_seconds(robot, 'diception_node')
+
+
+def test_a_killed_node_is_started_again_and_answers(launch, tiny_model):
+    robot = launch('diception.launch.py', f'model:={tiny_model}', 'device:=cpu', 'respawn:=true')
+    robot.listen('depth/relative')
+    first = robot.ask(image(robot))['depth/relative']
+    start = len(robot.node.text())
+    [node] = [process for process in descendants(robot.node.process.pid)
+              if 'diception_node' in name_of(process)]
+    os.kill(node, signal.SIGKILL)
+    robot.node.wait_for_line('configured: model', after=start)
+    assert robot.ask(image(robot))['depth/relative'].data == first.data
+    assert_ends_within_two_seconds(robot, 'diception_node')
+
+
+def test_every_camera_of_the_list_has_its_node_and_the_command_line_holds_for_all(
+        launch, tiny_model):
+    cameras = ROOT / 'config/cameras.yaml'
+    robot = launch('multi_camera.launch.py', f'cameras:={cameras}', f'model:={tiny_model}',
+                   'device:=cpu')
+    for camera in yaml.safe_load(cameras.read_text()):
+        outputs = [f'{camera["namespace"]}/{name}' for name in ('depth/relative', 'overlay')]
+        robot.listen(*outputs)
+        robot.ask(image(robot), to=camera['image'])
+        tasks = robot.node.wait_for_line(rf'{camera["namespace"]}\.diception\]: configured')
+        assert camera['tasks'].replace(',', ', ') in tasks
+    assert_ends_within_two_seconds(robot, 'front', 'rear')
+
+
+def test_the_demo_has_a_camera_and_metres(launch, tiny_model):
+    robot = launch('demo.launch.py', f'model:={tiny_model}', 'rviz:=false', 'width:=160',
+                   'height:=120', 'tasks:=depth')
+    robot.listen('overlay', 'depth/relative', 'depth/image_raw')
+    robot.spin(until=lambda: 'depth/image_raw' in robot.heard, what='depth/image_raw')
+    assert robot.heard['depth/image_raw'].width == 160
+    assert robot.heard['depth/image_raw'].header.frame_id == 'camera_optical_frame'
+    assert_ends_within_two_seconds(robot, 'diception_node', 'world_camera')
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """Return a bag of five frames in one second."""
+    with bags.BagWriter(tmp_path / 'bag') as writer:
+        for number in range(5):
+            stamp = 1_000_000_000 + 200_000_000 * number
+            writer.write('/camera/image_raw', stamp, bags.image(
+                bags.header(stamp, 'camera'), np.full((48, 64, 3), 50 * number, np.uint8), 'rgb8'))
+    return tmp_path / 'bag'
+
+
+def test_a_bag_is_played_in_a_loop_on_its_own_time(launch, tiny_model, bag, tmp_path, monkeypatch):
+    """The time jumps back at the end of every loop, and frames are answered before and after."""
+    (tmp_path / 'bin').mkdir()
+    player = tmp_path / 'bin/ros2'
+    player.write_text(f'#!/bin/sh\nexec {sys.executable} {PLAYER} "$@"\n')
+    player.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{player.parent}{os.pathsep}{os.environ["PATH"]}')
+    robot = launch('replay.launch.py', f'bag:={bag}', f'model:={tiny_model}', 'device:=cpu',
+                   'rate:=2.0', 'rviz:=false', 'tasks:=depth')
+    robot.listen('depth/relative')
+    assert robot.get('use_sim_time') is True
+    robot.spin(until=lambda: len(robot.heard_all) > 12, what='answers of three loops')
+    times = [answer.header.stamp.sec + 1e-9 * answer.header.stamp.nanosec
+             for _, answer in robot.heard_all]
+    assert any(later < earlier for earlier, later in zip(times, times[1:]))
+    assert 1 <= min(times) and max(times) < 2
+    stamp = robot.reports[-1].header.stamp
+    assert 0 < stamp.sec < 3
+    assert_ends_within_two_seconds(robot, 'diception_node', 'bag_player')
+
+
+def test_without_a_player_the_replay_ends_and_says_why(launch, tiny_model, tmp_path, monkeypatch):
+    player = tmp_path / 'ros2'
+    player.write_text("#!/bin/sh\necho \"invalid choice: 'bag'\"\nexit 2\n")
+    player.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    robot = launch('replay.launch.py', 'bag:=nowhere', f'model:={tiny_model}', 'device:=cpu',
+                   'rviz:=false')
+    robot.node.process.wait(60)
+    assert "invalid choice: 'bag'" in robot.node.text()
+    assert 'was required: shutting down' in robot.node.text()
+    assert 'Traceback' not in robot.node.text()
