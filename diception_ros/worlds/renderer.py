@@ -248,9 +248,9 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
         second = ~first & (n[1] > n[2])
         which.append(pixels)
         along.append([np.where(first, q[1], q[0]), np.where(first | second, q[2], q[1])])
-    which = np.concatenate(which)
-    if len(which) == 0:
+    if not any(map(len, which)):                       # patterned things, but none in sight
         return colour, gloss
+    which = np.concatenate(which)
     u, v = (np.concatenate([pair[i] for pair in along]) for i in (0, 1))
     row = rows[which]
     density = columns[7][row]

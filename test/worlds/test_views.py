@@ -85,6 +85,10 @@ def test_a_scene_without_any_thing_in_view_can_be_rendered():
         assert set(truth.categories.values()) <= {'ceiling', 'wall', 'sky'}
 
 
+def test_patterned_things_that_are_out_of_sight_do_not_stop_the_picture():
+    assert random_view(10_000_931, worlds=0.06527462394086993, split='train').rgb.any()
+
+
 def test_the_floor_is_the_plane_z_0(view):
     floor = [number for number, name in view.categories.items() if name == 'floor']
     on = np.isin(view.instances, floor)
