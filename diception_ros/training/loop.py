@@ -83,7 +83,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
 
         # 3. Pictures and questions about them
         if stored is None:
-            first = (step * world + rank) * per_step
+            first = 10_000_000 * config['seed'] + (step * world + rank) * per_step
             top = worlds_top(config['worlds'], state['progress'])
             records = [rendered(seed, tuple(config['resolution']), difficulty((0, top), seed))
                        for seed in range(first, first + per_step)]
@@ -106,7 +106,9 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
         # 4. Loss and gradients
         with autocast, sdpa_kernel(backends):
             pictures, again, flow = model(rgb, questions, flow_rows, flow_time, noise)
-        loss, by_kind = picture_loss(pictures, questions.kinds, questions.target, config['loss'])
+        fading = {'balance': config['loss']['balance'] * (1 - state['progress'])}
+        loss, by_kind = picture_loss(pictures, questions.kinds, questions.target,
+                                     {**config['loss'], **fading})
         again = (again.float() - questions.target[flow_rows]).square().mean()
         total = loss + config['loss']['flow'] * flow + config['loss']['again'] * again
         total.backward()

@@ -131,8 +131,10 @@ def picture_loss(pictures: torch.Tensor, questions_kinds: list[str], target: tor
                  weights: dict[str, float]) -> tuple[torch.Tensor, dict[str, float]]:
     """Mean loss over rows, and each task's own mean. Pictures (R, 3, H, W) around [-1, 1].
 
-    Regressed pictures: L2 + L1/2 + gradient/2. Masks: L2 with foreground and background balanced,
-    plus dice. Pose: L2 weighted towards what is not black; under L1 it collapses to black.
+    Regressed pictures: L2 + L1/2 + gradient/2. Masks: L2 plus dice; `weights['balance']` in [0, 1]
+    says how far foreground and background weigh the same: without it masks stay empty at first,
+    with it they end up too large. Pose: L2 weighted towards what is not black; under L1 it
+    collapses to black.
     """
     pictures = pictures.float()
     error = pictures - target
@@ -160,7 +162,8 @@ def picture_loss(pictures: torch.Tensor, questions_kinds: list[str], target: tor
         overlap = (guess * truth).sum(dim=(1, 2, 3))
         total = (guess + truth).sum(dim=(1, 2, 3))
         dice = 1 - (2 * overlap + 16) / (total + 16)
-        loss[masks] = mean(square[masks] * (0.5 + 0.5 * balance)) + weights['dice'] * dice
+        weight = 1 + 0.5 * weights['balance'] * (balance - 1)
+        loss[masks] = mean(square[masks] * weight) + weights['dice'] * dice
     if pose.any():
         weight = 1 + weights['joints'] * (target[pose].amax(dim=1, keepdim=True) + 1) / 2
         loss[pose] = mean(square[pose] * weight)

@@ -94,13 +94,13 @@ def _present(batch) -> torch.Tensor:
 
 
 def _some_category(batch, random) -> torch.Tensor:
-    """(N,) int64: in three of four a category that is there, else any. Things count double."""
+    """(N,) int64: in two of three a category that is there, else any. Things count double."""
     present = _present(batch) > 0
     weights = torch.zeros(len(present), len(CATEGORIES), device=present.device)
     for index in range(len(CATEGORIES)):
         weights[:, index] = ((batch['categories'] == index) & present).any(dim=1).float()
     weights[:, 4:] *= 2
-    weights = torch.where(random(len(weights), 1) < 0.25, torch.ones_like(weights), weights + 1e-6)
+    weights = torch.where(random(len(weights), 1) < 1 / 3, torch.ones_like(weights), weights + 1e-6)
     return (weights / -torch.log(random(*weights.shape) + 1e-9)).argmax(dim=1)
 
 

@@ -15,7 +15,7 @@ TINY = {
     'name': 'tiny', 'resolution': [32, 32], 'seed': 0,
     'worlds': {'from': 0.0, 'to': 0.0, 'until': 0.5},
     'tasks': ['depth', 'normals', 'entities', 'pose', 'semantic', 'segmentation'],
-    'loss': {'dice': 0.4, 'joints': 8.0, 'flow': 0.1, 'again': 0.2},
+    'loss': {'dice': 0.4, 'balance': 1.0, 'joints': 8.0, 'flow': 0.1, 'again': 0.2},
     'pictures': 2, 'flow_rows': 2, 'steps': 4,
     'optimizer': {'learning_rate': 0.002, 'weight_decay': 0.01, 'warm_up': 2, 'decay': 0.5,
                   'clip': 1.0, 'ema': 0.9},
