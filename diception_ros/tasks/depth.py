@@ -6,6 +6,8 @@ import numpy as np
 
 from diception_ros.tasks.pictures import clean, resized
 
+FARTHEST = 80.0  # metres; what is farther is not judged, as usual on KITTI (Eigen et al., 2014)
+
 
 def relative_disparity(depth):
     """Disparity of a depth map, scaled to [0, 1].
@@ -46,10 +48,11 @@ class Depth:
     def score(self, result, truth):
         """AbsRel and delta1 after the least-squares fit of `1/z = a * result + b` to the truth.
 
-        Only finite true depth counts. Fitted depth is clipped to half the nearest and twice the
-        farthest true depth, so that a disparity near zero is a bad answer but not an infinite one.
+        Only true depth up to FARTHEST counts: at the horizon of an open ground the smallest error
+        of disparity is any number of metres. Fitted depth is clipped to half the nearest and twice
+        the farthest true depth.
         """
-        known = np.isfinite(truth.depth) & (truth.depth > 0)
+        known = (truth.depth > 0) & (truth.depth <= FARTHEST)
         if not known.any():
             return {'absrel': np.nan, 'delta1': np.nan}
         depth = truth.depth[known].astype(np.float64)
