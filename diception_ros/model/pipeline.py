@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from diception_ros.model.checkpoints import (
     task_names,
 )
 from diception_ros.tasks import Conventions, task_named
+from diception_ros.tasks.panoptic import labels_of
+from diception_ros.tasks.semantic import strength
 
 DECODING = ('auto', 'batch', 'slices', 'tiles')
 STAGES = ('preprocess', 'encode', 'sample', 'decode_latents', 'decode_results')
@@ -54,6 +57,20 @@ class Perception:
             self.adapters = {**(self.adapters or {}), detail: result}
         else:
             setattr(self, {'pose': 'poses', 'restoration': 'restored'}.get(kind, kind), result)
+
+    @cached_property
+    def strengths(self) -> dict[str, np.ndarray]:
+        """How bright each category was painted: {category: float32 (H, W) in [0, 1]}."""
+        return {name: strength(self.pictures[f'semantic:{name}']) for name in self.semantic or {}}
+
+    @property
+    def people_labels(self) -> np.ndarray | None:
+        """The label image of the entities that are people, int32 (H, W), 0 elsewhere; None where
+        entities or 'semantic:person' were not asked for."""
+        person = (self.semantic or {}).get('person')
+        if self.entities is None or person is None:
+            return None
+        return labels_of(self.entities, person)
 
 
 @dataclass(frozen=True)
@@ -191,9 +208,10 @@ class DiceptionPipeline:
         perception = Perception()
         painted = painted.permute(0, 2, 3, 1).cpu().numpy()           # (N, h, w, 3)
         for name, picture in zip(names, painted, strict=True):
-            picture = resize(picture, size)                           # float32 (H, W, 3)
-            perception.pictures[name] = picture
-            perception.add(name, self._tasks[name].decode(picture))
+            perception.pictures[name] = resize(picture, size)         # float32 (H, W, 3)
+        for name in sorted(names, key=lambda name: name == 'pose'):   # last: masks tell its people
+            given = {'masks': perception.people_labels} if name == 'pose' else {}   # apart
+            perception.add(name, self._tasks[name].decode(perception.pictures[name], **given))
         clock.mark('decode_results')
         clock.stop()
         return perception

@@ -47,6 +47,18 @@ def test_all_tasks_of_a_picture_come_at_the_camera_s_resolution(pipe):
     assert tuple(timings) == STAGES and all(ms >= 0 for ms in timings.values())
 
 
+def test_poses_are_read_with_the_people_of_the_entity_picture(pipe, monkeypatch):
+    given = []
+    monkeypatch.setattr(pipe._tasks['pose'], 'decode',
+                        lambda picture, masks=None: given.append(masks) or [])
+    pipe(IMAGE, ['pose', 'entities'])
+    found = pipe(IMAGE, ['pose', 'entities', 'semantic:person'])
+    assert given[0] is None
+    np.testing.assert_array_equal(given[1], found.people_labels)
+    on = found.people_labels > 0
+    assert (found.people_labels[on] == found.entities.labels[on]).all()
+
+
 def test_what_was_not_asked_for_is_none(pipe):
     seen = pipe(IMAGE, ['depth'])
     assert seen.normals is None and seen.entities is None and seen.semantic is None
