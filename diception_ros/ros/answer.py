@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 
 from diception_ros.geometry import (
@@ -14,6 +13,7 @@ from diception_ros.geometry import (
     fit_near_far,
     fit_reference,
 )
+from diception_ros.tasks.panoptic import label_image, with_categories
 
 
 @dataclass
@@ -84,52 +84,15 @@ class Answer:
                 if task.startswith('semantic:')]
 
     @cached_property
-    def strengths(self):
-        """How bright each category was painted: {category: float32 (H, W) in [0, 1]}."""
-        # numpy's max over the last axis takes 17 ms where this takes one.
-        return {name: np.maximum.reduce(cv2.split(self.perception.pictures[f'semantic:{name}']))
-                for name in self.perception.semantic}
-
-    @cached_property
     def semantic_labels(self):
-        """Label image uint8 (H, W): 1 + the index in `categories`, 0 = none; the brighter wins."""
-        semantic = self.perception.semantic
-        labels, best = np.zeros(self.rgb.shape[:2], np.uint8), None
-        for label, name in enumerate(self.categories, 1):
-            if name not in semantic:
-                continue
-            wins = semantic[name]
-            if best is not None:
-                wins = wins & ((labels == 0) | (self.strengths[name] > best))
-            labels[wins] = label
-            if len(semantic) > 1:
-                best = np.maximum(0.0 if best is None else best,
-                                  np.where(semantic[name], self.strengths[name], 0.0))
-        return labels
+        """Label image uint8 (H, W): 1 + the index in `categories`, 0 = none; the brightest wins."""
+        return label_image(self.perception.strengths, self.categories)
 
     @cached_property
     def entities(self):
-        """The entities, each with its category and score where semantic pictures tell; or None.
-
-        An entity is of the category that covers most of it, if that is more than half; its score is
-        then the mean strength of that category's picture on it.
-        """
-        found, semantic = self.perception.entities, self.perception.semantic
-        if found is None or not semantic or not found.instances:
-            return found
-        labels = found.labels.ravel()
-        areas = np.maximum(np.bincount(labels), 1)
-        covered, strength = (
-            np.stack([np.bincount(labels, pictures[name].ravel()) / areas for name in semantic])
-            for pictures in (semantic, self.strengths))
-        best = covered.argmax(axis=0)
-        names = list(semantic)
-        for instance in found.instances:
-            category = best[instance.label]
-            if covered[category, instance.label] > 0.5:
-                instance.category = names[category]
-                instance.score = min(max(float(strength[category, instance.label]), 0.0), 1.0)
-        return found
+        """The entities, each with its category and score where semantic pictures tell; or None."""
+        found = self.perception.entities
+        return found and with_categories(found, self.perception.strengths)
 
     def entity_under(self, keypoints):
         """The label of the entity that most joints of keypoints (17, 3) lie on, or 0."""

@@ -7,6 +7,7 @@ import time
 from diception_ros.ros import images
 from diception_ros.ros.answer import Answer
 from diception_ros.ros.parameters import steps_and_guidance
+from diception_ros.tasks.following import EntityFollower
 
 
 class Perceiver:
@@ -18,6 +19,7 @@ class Perceiver:
     def __init__(self, node):
         self._node = node
         self.pipe = None
+        self._follower = EntityFollower()
 
     def load(self, settings):
         """Load the model and warm it up; raises ModelError or another ValueError, one line."""
@@ -30,6 +32,7 @@ class Perceiver:
             decoding=settings['decoding'])
         pipe.warm_up([task for task in settings['tasks'] if task in pipe.tasks])
         self.pipe = pipe
+        self._follower = EntityFollower()
 
     def free(self):
         """Let go of the model and its memory."""
@@ -79,6 +82,8 @@ class Perceiver:
             from diception_ros.model import Perception
             perception = Perception()
         node.clicks.note_disparity(perception.depth)
+        if perception.entities is not None:
+            perception.entities = self._follower.follow(perception.entities)
         clock.mark('infer')
         clock.move('infer', 'decode', stages.get('decode_results', 0.0))
 

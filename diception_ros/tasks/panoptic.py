@@ -12,20 +12,25 @@ from diception_ros.tasks.truth import STUFF
 _LEAST_AREA = 0.001  # of the picture: smaller true segments are not counted
 
 
-def label_image(strengths, least=0.5):
-    """One label image of several categories, int32 (H, W): 1 + the category's number, 0 = none.
+def label_image(strengths, categories, least=0.5):
+    """One label image of several categories, uint8 (H, W): 1 + the place in `categories`, 0 = none.
 
-    strengths: {category: float (H, W) in [0, 1]}, the brightness of the semantic pictures; where
-    several are above `least`, the brightest wins.
+    strengths: {category: float (H, W) in [0, 1]}, at least one of them, the brightness of the
+    semantic pictures; where several are above `least`, the brightest wins.
     """
-    stack = np.stack([np.nan_to_num(strength) for strength in strengths.values()])
-    return np.where(stack.max(axis=0) > least, 1 + stack.argmax(axis=0), 0).astype(np.int32)
+    labels, best = 0, np.float32(least)
+    for name, strength in strengths.items():
+        wins = strength > best  # false for NaN
+        labels = np.where(wins, np.uint8(1 + categories.index(name)), labels).astype(np.uint8)
+        best = np.where(wins, strength, best)
+    return labels
 
 
 def with_categories(entities, strengths, least=0.35):
     """The same entities, each with the category whose picture is brightest on it.
 
-    The score is that picture's mean brightness on the entity; under `least` it stays unknown, ''.
+    The score is then that picture's mean brightness on the entity; under `least` the category
+    stays unknown, ''.
     """
     if not strengths or not entities.instances:
         return entities
@@ -46,7 +51,7 @@ def with_categories(entities, strengths, least=0.35):
             replace(
                 instance,
                 category=names[best] if known else '',
-                score=float(np.clip(chances[best], 0, 1)),
+                score=float(min(chances[best], 1)) if known else instance.score,
             )
         )
     return EntityMap(entities.labels, named, entities.valid)

@@ -12,7 +12,7 @@ from diception_ros.model import Perception
 from diception_ros.ros.answer import Answer
 from diception_ros.ros.diagnostics import Health
 from diception_ros.ros.parameters import defaults
-from diception_ros.tasks.entities import Instance
+from diception_ros.tasks.entities import EntityMap, Instance
 
 CAMERA = CameraModel([100, 0, 40, 0, 100, 30, 0, 0, 1], (80, 60))
 
@@ -100,14 +100,14 @@ def test_joints_are_put_in_space_only_where_metres_are_in_use(answer):
     assert np.isnan(np.delete(places, 5, axis=0)).all()
 
 
-def test_an_entity_gets_the_category_that_covers_most_of_it(answer):
+def test_an_entity_gets_the_category_that_is_brightest_on_it(answer):
     labels = np.zeros((60, 80), np.int32)
     labels[:30], labels[40:] = 1, 2
     instances = [Instance(n, (0, 0, 80, 20), 1600, (40, 10), (1, 0, 0)) for n in (1, 2)]
     person, floor = np.zeros((2, 60, 80), bool)
     person[:20], floor[:5] = True, True
     found = answer(perception=Perception(
-        entities=SimpleNamespace(labels=labels, instances=instances),
+        entities=EntityMap(labels, instances, labels > 0),
         semantic={'person': person, 'floor': floor},
         pictures={'semantic:person': np.dstack([0.9 * person] * 3),
                   'semantic:floor': np.dstack([1.0 * floor] * 3)}))

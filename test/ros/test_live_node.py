@@ -59,6 +59,16 @@ def test_an_image_of_any_encoding_is_answered_with_its_header_and_size(robot, en
     assert depth.header == message.header
 
 
+def test_entities_keep_their_numbers_from_frame_to_frame(robot):
+    robot.listen('entities/labels')
+    seen = []
+    for _ in range(2):
+        message = from_array(picture(), 'rgb8', robot.header())
+        seen.append(array_of(robot.ask(message)['entities/labels']))
+    assert seen[0].any()
+    np.testing.assert_array_equal(*seen)
+
+
 @pytest.mark.parametrize('size', [(160, 120), (640, 480), (123, 457), (1920, 1080), (1, 1)])
 def test_every_output_has_the_size_encoding_and_header_of_its_contract(robot, size):
     width, height = size

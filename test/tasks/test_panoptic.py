@@ -12,14 +12,12 @@ from diception_ros.tasks.panoptic import (
     panoptic_quality,
     with_categories,
 )
+from diception_ros.tasks.semantic import strength
 
 
 @pytest.fixture
 def strengths(truth):
-    return {
-        name: task_named(f'semantic:{name}').strength(task_named(f'semantic:{name}').encode(truth))
-        for name in CATEGORIES
-    }
+    return {name: strength(task_named(f'semantic:{name}').encode(truth)) for name in CATEGORIES}
 
 
 @pytest.fixture
@@ -50,7 +48,9 @@ def test_a_wrong_category_is_one_missed_and_one_false(truth, entities, strengths
 
 def test_the_brighter_category_wins_a_pixel():
     first, second = np.array([[0.9, 0.6, 0.2, np.nan]]), np.array([[0.6, 0.8, 0.3, 0.9]])
-    assert label_image({'a': first, 'b': second}).tolist() == [[1, 2, 0, 2]]
+    labels = label_image({'a': first, 'b': second}, ['a', 'c', 'b'])
+    assert labels.dtype == np.uint8
+    assert labels.tolist() == [[1, 3, 0, 3]]
 
 
 def test_the_entities_in_a_mask_are_told(truth, entities, strengths):
