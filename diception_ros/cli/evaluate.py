@@ -11,8 +11,9 @@ import typer
 # Figure, unit, and whether less is better.
 FIGURES = (('depth.absrel', '', True), ('depth.delta1', '', False),
            ('normals.mean_deg', 'degrees', True), ('normals.median_deg', 'degrees', True),
+           ('normals.depth_deg', 'degrees', True),
            ('segmentation.miou', 'one click', False), ('semantic.miou', '', False),
-           ('entities.miou', '', False), ('pose.pck10', '', False))
+           ('entities.miou', '', False), ('panoptic.pq', '', False), ('pose.pck10', '', False))
 
 
 def evaluate(

@@ -10,7 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from diception_ros.geometry import angle_between, normals_from_depth
 from diception_ros.tasks import CATEGORIES, STUFF, Truth, task_named
+from diception_ros.tasks.panoptic import panoptic_counts, panoptic_quality, with_categories
 from diception_ros.worlds import random_view
 
 PLAIN = ('depth', 'normals', 'entities', 'pose')
@@ -22,10 +24,12 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
     """Mean figures of `pipe` on `scenes` worlds of a split, one step per the model's own defaults.
 
     Returns {'model': {...}, 'constant': {...}, 'ceiling': {...}} with the keys depth.absrel,
-    depth.delta1, normals.mean_deg, normals.median_deg, entities.miou, segmentation.miou (every
-    instance of 1 % of the picture and more, one click at its innermost pixel), semantic.miou
-    (pooled per category over the scenes, then averaged over the categories that they hold) and
-    pose.pck10 (pooled over joints).
+    depth.delta1, normals.mean_deg, normals.median_deg, normals.depth_deg (the median angle to what
+    the true depth gives when differentiated: do the two belong together?), entities.miou,
+    segmentation.miou (every instance of 1 % of the picture and more, one click at its innermost
+    pixel), semantic.miou (pooled per category over the scenes, then averaged over the categories
+    that they hold), panoptic.pq (entities with their categories) and pose.pck10 (pooled over
+    joints).
     """
     size = tuple(pipe.resolution)
     truths = [random_view(seed, size=size, worlds=worlds, split=split) for seed in range(scenes)]
@@ -42,11 +46,19 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
     sums = {who: Sums() for who in ('model', 'constant', 'ceiling')}
     for index, truth in enumerate(truths):
         result = pipe(truth.rgb, tasks=names)
-        for name in names:
-            task = tasks[name]
-            sums['model'].add(name, task.score(answer_of(result, name), truth))
-            sums['constant'].add(name, task.score(constants[name], truth))
-            sums['ceiling'].add(name, task.score(task.decode(task.encode(truth)), truth))
+        everyone = {
+            'model': {name: answer_of(result, name) for name in names}, 'constant': constants,
+            'ceiling': {name: tasks[name].decode(tasks[name].encode(truth)) for name in names}}
+        slopes = normals_from_depth(truth.depth, truth.intrinsics)
+        for who, answers in everyone.items():
+            for name in names:
+                sums[who].add(name, tasks[name].score(answers[name], truth))
+            if 'normals' in names:
+                angles = angle_between(answers['normals'], slopes)
+                sums[who].add('normals from depth', {'depth_deg': float(np.nanmedian(angles))})
+            if 'entities' in names:
+                found = with_categories(answers['entities'], categories_of(answers))
+                sums[who].panoptic.append(panoptic_counts(found, truth))
         if 'segmentation' in pipe.tasks:
             task = tasks['segmentation']
             for label, point in clicks(truth):
@@ -64,6 +76,7 @@ class Sums:
 
     def __init__(self):
         self.scores: dict[str, list[dict[str, float]]] = {}
+        self.panoptic: list[dict[str, list[float]]] = []
 
     def add(self, name: str, score: dict[str, float]) -> None:
         self.scores.setdefault(name, []).append(score)
@@ -81,6 +94,8 @@ class Sums:
                            ('entities', ('miou',)), ('segmentation', ('miou',))):
             if name in self.scores:
                 found.update({f'{name}.{key}': mean(name, key) for key in keys})
+        if 'normals from depth' in self.scores:
+            found['normals.depth_deg'] = mean('normals from depth', 'depth_deg')
         semantic = {}
         for name, scores in self.scores.items():
             if name.startswith('semantic:'):
@@ -89,6 +104,8 @@ class Sums:
         if semantic:
             found['semantic.miou'] = float(np.mean(list(semantic.values())))
             found.update({name.replace(':', '.'): float(v) for name, v in semantic.items()})
+        if semantic and self.panoptic:
+            found['panoptic.pq'] = panoptic_quality(self.panoptic)['pq']
         if 'pose' in self.scores:
             joints = sum(s['joints'] for s in self.scores['pose'])
             right = sum(s['correct'] for s in self.scores['pose'])
@@ -101,6 +118,12 @@ def answer_of(result, name: str) -> Any:
     if name.startswith('semantic:'):
         return result.semantic[name.partition(':')[2]]
     return result.poses if name == 'pose' else getattr(result, name)
+
+
+def categories_of(answers: dict[str, Any]) -> dict[str, np.ndarray]:
+    """{category: float32 (H, W)} of the semantic answers among `answers`."""
+    return {name.partition(':')[2]: answer.astype(np.float32)
+            for name, answer in answers.items() if name.startswith('semantic:')}
 
 
 def clicks(truth: Truth) -> list[tuple[int, tuple[float, float]]]:

@@ -48,12 +48,14 @@ def test_a_model_that_paints_the_truth_reaches_the_ceiling(figures):
     assert figures['model'] == figures['ceiling']
     assert figures['model']['depth.absrel'] < 0.06
     assert figures['model']['normals.mean_deg'] < 1
+    assert figures['model']['normals.depth_deg'] < 1
     assert figures['model']['segmentation.miou'] == 1
+    assert figures['model']['panoptic.pq'] > 0.8
 
 
 def test_the_ceiling_is_above_the_best_constant_answer(figures):
     for key in ('depth.delta1', 'entities.miou', 'segmentation.miou', 'semantic.miou',
-                'pose.pck10'):
+                'panoptic.pq', 'pose.pck10'):
         assert figures['ceiling'][key] > figures['constant'][key], key
 
 
