@@ -75,9 +75,10 @@ class DiceptionNode(LifecycleNode):
             self.on_worker(self.perceiver.load, settings)
             parameters.settings_from(settings, self.perceiver.pipe.tasks)
         except Exception as error:
-            self.health.error(None, f'cannot configure: {one_line(error)}')
+            self.refuse(f'cannot configure: {one_line(error)}')
             self.on_worker(self.perceiver.free)
             return TransitionCallbackReturn.FAILURE
+        self.health.blocked = ''
         self.outputs.prepare(settings)
         self.get_logger().info(f"configured: model '{settings['model']}' on {settings['device']}, "
                                f'tasks {", ".join(settings["tasks"])}')
@@ -89,9 +90,10 @@ class DiceptionNode(LifecycleNode):
         try:
             self.inputs.subscribe()
         except Exception as error:  # rclpy would swallow it; a QoS override that cannot be
-            self.health.error(None, f'cannot activate: {one_line(error)}')
+            self.refuse(f'cannot activate: {one_line(error)}')
             self.inputs.unsubscribe()
             return TransitionCallbackReturn.FAILURE
+        self.health.blocked = ''
         self.active = True
         return super().on_activate(state)
 
@@ -112,6 +114,11 @@ class DiceptionNode(LifecycleNode):
             self.on_deactivate(state)
         self.on_worker(self.perceiver.free)
         return super().on_shutdown(state)
+
+    def refuse(self, reason):
+        """Say why a transition cannot be; diagnostics stay at ERROR until one succeeds."""
+        self.health.blocked = reason
+        self.health.error(None, reason)
 
     def on_worker(self, function, *arguments):
         """Run a job on the worker's thread and wait for it, but not longer than ROS lives."""

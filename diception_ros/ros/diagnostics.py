@@ -38,6 +38,7 @@ class Health:
         self._notes = {}
         self._mentioned = set()
         self.last_error = ''
+        self.blocked = ''                          # why no frame can be answered at all
 
     def count(self, what, number=1):
         """Add to a counter."""
@@ -109,6 +110,8 @@ class Health:
             if now - moment < RECENT:
                 level, message = severity, text
                 break
+        if self.blocked:
+            level, message = DiagnosticStatus.ERROR, self.blocked
         values = {'state': state, 'frames in per second': f'{rates["received"]:.2f}',
                   'frames out per second': f'{rates["answered"]:.2f}',
                   'drops per second': f'{rates["dropped"]:.2f}'}
