@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from diception_ros.geometry import ClickTracker
-from diception_ros.geometry.tracking import Flow, trimmed_similarity
+from diception_ros.geometry.scene_motion import Flow, SceneMotion, neighbours_motion
+from diception_ros.geometry.tracking import Look, trimmed_similarity
 
 
 def textured(shape=(240, 320), seed=0):
@@ -137,6 +138,55 @@ def test_no_flow_is_better_than_a_made_up_one():
     ends = rng.uniform(0, 480, (200, 2)).astype(np.float32)
     assert Flow.fit(points, ends, rng.uniform(0, 1, 200), (480, 640)) is None
     assert Flow.fit(points[:0], ends[:0], np.zeros(0), (480, 640)) is None
+
+
+def test_without_disparity_the_corners_around_say_how_a_place_moves():
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(0, 300, (90, 2)).astype(np.float32)
+    turn = np.array([[1.01, -0.02], [0.02, 1.01]])
+    ends = (starts @ turn.T + [4, -3]).astype(np.float32)
+    ends[:20] += 15  # somebody walks by
+    spot, error = neighbours_motion(np.array([150.0, 120.0]), starts, ends)
+    np.testing.assert_allclose(spot, turn @ [150, 120] + [4, -3], atol=0.1)
+    assert error < 1
+    lost = neighbours_motion(np.array([150.0, 120.0]), starts, rng.uniform(0, 300, (90, 2)))
+    assert lost == (None, np.inf)
+    assert neighbours_motion(np.zeros(2), starts[:5], ends[:5]) == (None, np.inf)
+
+
+def test_a_click_without_disparity_is_carried_past_who_walks_close_by():
+    scene, walker = textured(seed=0), np.full((100, 50), 40, np.uint8)
+    tracker, points = ClickTracker(), np.float32([[160, 120]])
+    for step in range(12):
+        frame = scene.copy()
+        left = 60 + 12 * step  # over most of the cluster, but never over the click itself
+        frame[125:225, left:left + 50] = walker
+        points = tracker.follow(frame, points)
+    assert np.linalg.norm(points[0] - [160, 120]) < 1.5
+
+
+def test_a_look_is_recognised_where_it_is_and_not_elsewhere():
+    picture = textured()
+    look = Look(picture, (160, 120))
+    look.moved(np.array([[1.0, 0, 5], [0, 1, 2]]))  # as a click that has slid
+    np.testing.assert_allclose(look.recognised(picture, 8.0), (160, 120), atol=0.3)
+    look.moved(np.array([[1.0, 0, 5], [0, 1, 2]]))
+    assert look.recognised(picture, 3.0) is None
+    assert look.recognised(textured(seed=1), 8.0) is None
+    assert look.difference(picture, (160, 120)) < 1 < look.difference(picture, (180, 120))
+
+
+def test_other_units_of_disparity_are_nothing_in_front():
+    picture = textured()
+    disparity = np.tile(np.linspace(0.1, 0.6, 320, dtype=np.float32), (240, 1))
+    first = SceneMotion(picture, picture, disparity)
+    later = SceneMotion(picture, picture, 1.4 * disparity + 0.1, first.corners_then)
+    np.testing.assert_allclose(later.units, (1.4, 0.1), atol=0.01)
+    tracker, points = ClickTracker(), np.float32([[160, 120]])
+    for number in range(4):
+        values = disparity if number < 2 else 1.4 * disparity + 0.1
+        points = tracker.follow(picture, points, disparity=values)
+    assert np.isfinite(points).all()
 
 
 def test_a_similarity_is_found_through_outliers():
