@@ -30,6 +30,7 @@ ARGUMENTS = {
     'rviz': ('false', 'Start RViz with config/diception.rviz.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
     'respawn': ('false', 'Start the node again when it dies.'),
+    'enclave': ('', 'Security enclave of the node (SROS 2), such as /robot/diception; empty = /.'),
 }
 
 
@@ -51,7 +52,8 @@ def node(context):
                     ('reference_points', value['reference_points']),
                     ('clicked_point', value['clicked_point']),
                     ('clicked_pixel', value['clicked_pixel'])],
-        arguments=['--ros-args', '--log-level', value['log_level']],
+        arguments=['--ros-args', '--log-level', value['log_level'],
+                   *(['--enclave', value['enclave']] if value['enclave'] else [])],
         respawn=value['respawn'].lower() == 'true', respawn_delay=2.0)]
 
 

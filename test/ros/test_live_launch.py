@@ -84,11 +84,13 @@ def assert_ends_within_two_seconds(robot, *names):
 def test_one_camera_is_answered_in_its_namespace_with_the_parameters_that_were_given(
         launch, tiny_model):
     robot = launch('diception.launch.py', f'model:={tiny_model}', 'device:=cpu', 'namespace:=robot',
-                   'tasks:=depth,semantic:person', 'image:=/image', 'log_level:=warn')
+                   'tasks:=depth,semantic:person', 'image:=/image', 'log_level:=warn',
+                   'enclave:=/robot/eyes')
     robot.spin(until=lambda: robot.own.count_subscribers('/image'), what='an active node')
     robot.listen('robot/depth/relative', 'robot/semantic/color')
     robot.ask(image(robot))
-    assert robot.own.get_node_names_and_namespaces().count(('diception', '/robot')) == 1
+    assert ('diception', '/robot', '/robot/eyes') in (
+        robot.own.get_node_names_and_namespaces_with_enclaves())
     assert robot.own.count_subscribers('/camera_info') == 1
     assert robot.own.count_subscribers('/clicked_point') == 1
     assert 'INFO] [1' not in robot.node.text()
