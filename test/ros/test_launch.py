@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launch files: what can be said of them without launching."""
 
-import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -15,25 +14,6 @@ LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 by_name = pytest.mark.parametrize('file', LAUNCH_FILES, ids=lambda file: file.name)
 needs_launch = pytest.mark.skipif(importlib.util.find_spec('launch_ros') is None,
                                   reason='launch_ros is not installed')
-
-
-def strings(file):
-    """Return all string constants of a Python file."""
-    return [node.value for node in ast.walk(ast.parse(file.read_text()))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-
-
-@by_name
-def test_every_file_and_executable_that_a_launch_file_names_is_installed(file):
-    cmake = (ROOT / 'CMakeLists.txt').read_text()
-    for text in strings(file):
-        if re.fullmatch(r'[\w.]+\.(yaml|rviz)', text):
-            assert (ROOT / 'config' / text).is_file(), text
-        if re.fullmatch(r'[\w.]+\.launch\.py', text):
-            assert (ROOT / 'launch' / text).is_file(), text
-        if text in ('diception_node', 'world_camera'):
-            assert re.search(rf'\b{text}\b', cmake), text
-    assert 'install(DIRECTORY launch config' in cmake
 
 
 @by_name
