@@ -70,7 +70,7 @@ class DiceptionNode(LifecycleNode):
 
     def on_configure(self, state):
         settings = self.settings
-        self.get_logger().info(f"loading model '{settings['model']}' on {settings['device']}")
+        self.health.tell(f"loading model '{settings['model']}' on {settings['device']}")
         try:
             self.on_worker(self.perceiver.load, settings)
             parameters.settings_from(settings, self.perceiver.pipe.tasks)
@@ -80,8 +80,8 @@ class DiceptionNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.health.blocked = ''
         self.outputs.prepare(settings)
-        self.get_logger().info(f"configured: model '{settings['model']}' on {settings['device']}, "
-                               f'tasks {", ".join(settings["tasks"])}')
+        self.health.tell(f"configured: model '{settings['model']}' on {settings['device']}, "
+                         f'tasks {", ".join(settings["tasks"])}')
         return super().on_configure(state)
 
     def on_activate(self, state):
@@ -245,8 +245,7 @@ def run(node):
             if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
                 node.trigger_activate()
         else:
-            node.get_logger().info(
-                'unconfigured: ros2 lifecycle set it to configure, then activate')
+            node.health.tell('unconfigured: ros2 lifecycle set it to configure, then activate')
         while node.context.ok():
             try:
                 executor.spin()

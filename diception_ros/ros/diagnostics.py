@@ -55,13 +55,18 @@ class Health:
         """Keep a value for the report, as it is now."""
         self._notes[key] = value
 
+    def tell(self, text):
+        """Log what happens."""
+        if self._alive():
+            self._logger.info(text)
+
     def mention(self, text):
         """Log what is worth knowing, but no fault; every text once."""
         with self._lock:
             known = text in self._mentioned
             self._mentioned.add(text)
         if not known:
-            self._logger.info(text)
+            self.tell(text)
 
     def warn(self, key, text):
         """Log a warning, at most one line per `key` every few seconds."""

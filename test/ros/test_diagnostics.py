@@ -14,6 +14,9 @@ class Logger:
     def warning(self, text):
         self.lines.append(('warning', text))
 
+    def info(self, text):
+        self.lines.append(('info', text))
+
     def error(self, text):
         self.lines.append(('error', text))
 
@@ -70,6 +73,27 @@ def test_rates_are_of_the_time_since_the_last_report_and_counters_of_all_time(lo
     assert values['latency total max ms'] == '90.0'
     _, values = status(health)
     assert values['frames in per second'] == '0.00' and values['frames received'] == '3'
+
+
+def test_a_node_that_cannot_be_configured_stays_at_error_until_it_can(logger):
+    health = Health(logger)
+    health.blocked = 'no such model'
+    health.warn('image', 'bad image')
+    found, _ = status(health)
+    assert found.level == b'\x02' and found.message == 'no such model'
+    health.blocked = ''
+    assert status(health)[0].level == b'\x01'
+
+
+def test_nothing_is_said_any_more_once_the_graph_is_left(logger):
+    alive = True
+    health = Health(logger, alive=lambda: alive)
+    health.warn('image', 'bad image')
+    alive = False
+    health.error('publish', "publisher's context is invalid")
+    health.warn('camera', 'bad camera')
+    health.mention('a new topic')
+    assert logger.lines == [('warning', 'bad image')]
 
 
 def test_notes_and_facts_are_reported(logger):
