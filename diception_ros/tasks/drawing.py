@@ -47,7 +47,9 @@ def depth(disparity, palette='viridis'):
 
 def normals(vectors):
     """Colours of optical-frame normals (H, W, 3): red left, green up, blue toward the camera."""
-    return np.nan_to_num((1 - vectors) * 127.5, nan=127.5).clip(0, 255).astype(np.uint8)
+    if not cv2.checkRange(vectors)[0]:                        # NaN: grey, as a zero is
+        vectors = np.nan_to_num(vectors)
+    return cv2.convertScaleAbs(vectors, alpha=-127.5, beta=127.5)
 
 
 def labels(label_image):
@@ -135,15 +137,16 @@ def legend(picture, entries):
 
 
 def insets(picture, small):
-    """Set [(text, picture)] as small pictures along the lower edge, from the right, in place."""
+    """Set [(text, result, draw)] as small pictures along the lower edge, from the right, in place;
+    draw(result) makes the colours of a result that is as large as the picture."""
     height, width = picture.shape[:2]
     if width < LEAST_WIDTH or height < LEAST_WIDTH // 2:
         return picture
     w, h = width // 5, height // 5
-    for number, (text, inset) in enumerate(small):
+    for number, (text, result, draw) in enumerate(small):
         x, y = width - (number + 1) * (w + 4), height - h - 4
         picture[y - 1:y + h + 1, x - 1:x + w + 1] = 255
-        picture[y:y + h, x:x + w] = cv2.resize(inset, (w, h), interpolation=cv2.INTER_AREA)
+        picture[y:y + h, x:x + w] = draw(cv2.resize(result, (w, h), interpolation=cv2.INTER_AREA))
         cv2.putText(picture, text, (x + 3, y + h - 4), cv2.FONT_HERSHEY_SIMPLEX,
                     max(0.35, height / 1400), (255, 255, 255), 1, cv2.LINE_AA)
     return picture
@@ -172,7 +175,7 @@ def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, 
         entries += [('left', LEFT), ('right', RIGHT)]
     clicks(picture, points)
     if perception.depth is not None:
-        small.append(('depth', depth(perception.depth, palette)))
+        small.append(('depth', perception.depth, lambda result: depth(result, palette)))
     if perception.normals is not None:
-        small.append(('normals', normals(perception.normals)))
+        small.append(('normals', perception.normals, normals))
     return insets(legend(picture, entries), small)

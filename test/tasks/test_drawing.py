@@ -20,7 +20,7 @@ def test_near_and_far_differ_in_every_palette_and_unknown_is_black(palette):
 def test_normals_that_face_the_camera_are_bluish_and_those_of_floors_green():
     facing, floor = drawing.normals(np.float32([[[0, 0, -1], [0, -1, 0]]]))[0]
     assert facing[2] == 255 and floor[1] == 255
-    assert drawing.normals(np.full((1, 1, 3), np.nan)).tolist() == [[[127, 127, 127]]]
+    assert drawing.normals(np.full((1, 1, 3), np.nan)).tolist() == [[[128, 128, 128]]]
 
 
 def test_a_label_keeps_its_colour_and_none_is_black():
@@ -40,8 +40,14 @@ def test_everything_can_be_drawn_into_a_picture_of_any_size(size):
     drawing.skeletons(picture, [keypoints])
     drawing.clicks(picture, [(0, 0), (size[1] - 1, size[0] - 1)])
     drawing.legend(picture, [(f'category {n}', drawing.color_of(n)) for n in range(1, 40)])
-    drawing.insets(picture, [('depth', np.zeros((*size, 3), np.uint8))] * 2)
+    drawing.insets(picture, [('depth', np.zeros(size, np.float32), drawing.depth)] * 2)
     edge = drawing.borders(np.arange(size[0] * size[1]).reshape(size))
     assert edge.sum() == size[0] * size[1] - 1 or size == (1, 1)
     mixed = drawing.tinted(picture, drawing.SELECTED, edge, 0.5)
     assert mixed.shape == picture.shape and mixed.dtype == np.uint8
+
+
+def test_normals_are_red_to_the_left_green_up_and_blue_toward_the_camera():
+    vectors = np.float32([[[-1, 0, 0], [0, -1, 0], [0, 0, -1], [np.nan, 0, 0]]])
+    assert drawing.normals(vectors).tolist() == [
+        [[255, 128, 128], [128, 255, 128], [128, 128, 255], [128, 128, 128]]]
