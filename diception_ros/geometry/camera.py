@@ -11,6 +11,7 @@ import numpy as np
 
 POLYNOMIAL = ('plumb_bob', 'rational_polynomial')
 FISHEYE = ('equidistant', 'fisheye')
+LARGEST = 1e9  # pixels, and coefficients: what no camera has, and what overflows when multiplied
 REPROJECTION_LIMIT = 0.5  # pixels: a ray whose own projection is further off than this is no ray
 
 
@@ -45,9 +46,11 @@ class CameraModel:
         if not np.isfinite(self.K).all() or self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
             raise ValueError('camera_info: the focal length is not positive, the camera is not '
                              'calibrated')
+        if np.abs(self.K).max() > LARGEST or min(self.K[0, 0], self.K[1, 1]) < 1 / LARGEST:
+            raise ValueError('camera_info: the focal length or the centre is out of this world')
         coefficients = np.zeros(0) if rectified or D is None else np.array(D, np.float64).ravel()
-        if not np.isfinite(coefficients).all():
-            raise ValueError('camera_info: D holds a number that is not finite')
+        if not np.isfinite(coefficients).all() or np.abs(coefficients).max(initial=0) > LARGEST:
+            raise ValueError('camera_info: D holds a number that is not finite or too large')
         if not coefficients.any():
             coefficients = np.zeros(0)
         elif model in FISHEYE:

@@ -14,6 +14,8 @@ import numpy as np
 
 from diception_ros.geometry import ClickTracker
 
+FARTHEST = 1e9  # metres: what is meant by no click, and overflows when it is projected
+
 
 @dataclass(eq=False)
 class PixelClick:
@@ -59,7 +61,7 @@ class Clicks:
 
     def add_point(self, xyz, frame, stamp, capacity, on_full):
         """Add a clicked point in space; return why not, None when it is added."""
-        if not all(math.isfinite(v) for v in xyz):
+        if not all(abs(v) < FARTHEST for v in xyz):  # nor NaN
             return f'({", ".join(map(str, xyz))}) is not a point'
         return self._add(SpaceClick(tuple(map(float, xyz)), frame, stamp), capacity, on_full)
 

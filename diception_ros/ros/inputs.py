@@ -191,7 +191,11 @@ class Inputs:
             return None, None
         stamped = _copy_of(info, header)
         if model is not None and model.size != (width, height):
-            model = model.resized((width, height))
+            try:
+                model = model.resized((width, height))
+            except ValueError as error:
+                self._node.health.warn('camera', f'{topic}: {error}')
+                return None, None
             stamped = _resized(stamped, width, height)
         return model, stamped
 

@@ -70,6 +70,11 @@ def test_a_point_out_of_sight_is_ignored_and_comes_back(clicks, world):
     assert clicks.on_picture(BLANK, header_at(3), CAMERA, 'track') == [(80.0, 60.0)]
 
 
+@pytest.mark.parametrize('place', [(1e300, 0, 1), (0, float('nan'), 1), (0, 0, float('inf'))])
+def test_a_point_that_is_nowhere_is_refused(clicks, place):
+    assert 'is not a point' in clicks.add_point(place, 'map', None, 5, 'replace')
+
+
 def test_a_missing_transform_is_said_and_the_point_waits_for_it(clicks, world, said):
     clicks.add_point((0.0, 0.0, 2.0), 'map', None, 5, 'replace')
     assert clicks.on_picture(BLANK, header_at(1), CAMERA, 'track') == []
