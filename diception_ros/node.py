@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import threading
 import traceback
 from concurrent.futures import TimeoutError as NotYet
 
@@ -54,6 +55,11 @@ class DiceptionNode(LifecycleNode):
         self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Not the node's clock: with use_sim_time and no /clock the reports would stop.
         self.create_timer(1.0, self.every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def destroy_node(self):
+        super().destroy_node()
+        # rclpy forgets it, and the middleware's shared memory would outlive the process.
+        self._state_machine.destroy_when_not_in_use()
 
     @property
     def state(self):
@@ -258,6 +264,9 @@ def run(node):
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded
     node.worker.stop(0.2)
+    threading.Timer(1.0, os._exit, [0]).start()  # nobody waits longer than this for the tidying up
+    executor.shutdown()
+    node.destroy_node()
 
 
 if __name__ == '__main__':

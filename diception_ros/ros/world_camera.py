@@ -106,11 +106,15 @@ def main():
     # rclpy ends the context at SIGINT; a KeyboardInterrupt on top of that could come anywhere.
     signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
+    camera = None
     try:
-        rclpy.spin(WorldCamera())
+        camera = WorldCamera()
+        rclpy.spin(camera)
     except Exception as error:
         if rclpy.ok() and not isinstance(error, ExternalShutdownException):
             raise
+    if camera is not None:
+        camera.destroy_node()
     rclpy.try_shutdown()
 
 

@@ -2,8 +2,10 @@
 """The lifecycle of a live node: every step undone by its opposite, and an end without a trace."""
 
 import os
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +57,15 @@ def activate(robot):
 
 def memory(robot):
     return int(robot.report()[2]['memory of the process MiB'])
+
+
+def shared_memory(process):
+    """Return the files of the middleware's shared memory that a process has open, but for ports.
+
+    Ports are shared, and are cleared away by whoever finds them dead.
+    """
+    maps = Path(f'/proc/{process.pid}/maps').read_text()
+    return [Path(name) for name in set(re.findall(r'/dev/shm/fastdds_[0-9a-f]{16}', maps))]
 
 
 def test_without_autostart_the_node_waits_and_says_for_what(robot):
@@ -209,8 +220,10 @@ def test_a_signal_at_the_start_ends_the_process_in_two_seconds(
     node = NodeProcess(tmp_path / 'log', {'device': 'cpu', 'model': tiny_model, 'autostart':
                                           str(moment == 'loading').lower()}, domain)
     node.wait_for_line('loading model' if moment == 'loading' else 'unconfigured: ')
+    memory = shared_memory(node.process)
     status, seconds = node.stop(number)
     assert (status, seconds < 2) == (0, True), seconds
+    assert memory and not [file for file in memory if file.exists()]
     for word in ('Traceback', 'ERROR', 'rror:', 'Failed'):
         assert word not in node.text()
     lock.close()
@@ -221,8 +234,10 @@ def test_a_signal_to_an_active_node_with_frames_streaming_ends_it_in_two_seconds
     activate(robot)
     robot.listen('depth/relative', 'normals/image_raw')
     robot.ask(image(robot))
+    before = shared_memory(robot.node.process)
     for _ in range(3):
         robot.send(image(robot))
     status, seconds = robot.node.stop(signal.SIGTERM)
     assert (status, seconds < 2) == (0, True), seconds
+    assert len([file for file in before if file.exists()]) < len(before)  # some are ours
     assert 'Traceback' not in robot.node.text()
