@@ -19,6 +19,7 @@ _TREE = (
     (6, 7, 0.245), (7, 8, 0.24),
 )  # fmt: skip
 _ROWS = 128  # soft pictures hold no more
+_WIDEST = 8  # times as wide as high; wider ones show nobody, and would be blown up for nothing
 _PEAKS = 8  # of a node
 _BRIGHT = 0.3  # the brightest spot of a person is brighter
 _MISSING = -3.0  # what a node without a peak costs, in the units of log evidence
@@ -30,8 +31,9 @@ _SPREAD = 0.08  # of the height: how far left and right are looked for around a 
 def people(picture):
     """Keypoints float32 (K, 17, 3) of K people: x, y, score; NaN, NaN, 0 where missing."""
     height, width = picture.shape[:2]
-    size = max(1, round(width * _ROWS / height)), _ROWS
-    way = cv2.INTER_AREA if height > _ROWS else cv2.INTER_LINEAR
+    shrink = min(_ROWS / height, _WIDEST * _ROWS / width)
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    way = cv2.INTER_AREA if shrink < 1 else cv2.INTER_LINEAR
     small = cv2.GaussianBlur(cv2.resize(picture, size, interpolation=way), (0, 0), 1)
     bright = small.max(axis=2)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Poses painted without an edge, as a small model paints them."""
+import time
+
 import cv2
 import numpy as np
+import pytest
 
 from diception_ros.tasks import soft_joints
 from diception_ros.tasks.pose import draw_skeletons
@@ -48,3 +51,11 @@ def test_two_people_side_by_side_are_two_though_a_glow_joins_them():
 
 def test_a_dark_picture_holds_nobody():
     assert soft_joints.people(np.full((48, 64, 3), 0.1, np.float32)).shape == (0, 17, 3)
+
+
+@pytest.mark.parametrize('size', ((1, 64), (1, 16384), (64, 1), (16384, 1)))
+def test_a_strip_of_pixels_is_read_at_once(size):
+    strip = np.tile(np.float32((0.9, 0.2, 0.4)), (*size, 1))
+    start = time.thread_time()
+    soft_joints.people(strip)
+    assert time.thread_time() - start < 1  # second; a tenth is usual
