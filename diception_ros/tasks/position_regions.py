@@ -17,6 +17,7 @@ STUFF_COLORS = {
     'ceiling': (0, 0.3, 0),
     'sky': (0, 0.15, 0.3),
 }
+_ROWS = 128  # small models paint no more; finer noise makes parts of its own
 _LEAST = 0.001  # share of the picture: smaller things are dropped
 _APART = 0.14  # colours of touching things differ by this in one channel at least
 _SAME = 0.05  # colours of parts of one thing that do not touch differ by less
@@ -36,8 +37,21 @@ def is_soft(picture, steep=40, least=0.2):
 
 
 def position_regions(picture):
-    """Label image int32 (H, W), 0 = nothing, of a picture float32 (H, W, 3) in [0, 1]."""
+    """Label image int32 (H, W), 0 = nothing, of a picture float32 (H, W, 3) in [0, 1].
+
+    A soft picture says no more at full size than at _ROWS rows: it is read there, and the borders
+    are drawn smoothly at its own size.
+    """
     height, width = picture.shape[:2]
+    if height > 1.2 * _ROWS:
+        size = max(8, round(width * _ROWS / height)), _ROWS
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return _enlarged(_regions(small), (height, width))
+    return _regions(picture)
+
+
+def _regions(picture):
+    height = picture.shape[0]
     smooth = cv2.GaussianBlur(picture, (0, 0), max(0.5, height / 480))
     red, green, _ = cv2.split(smooth)
     # 1. Where there are things: more than half as bright as the brightest around, since edges are
@@ -51,6 +65,17 @@ def position_regions(picture):
     labels = _things(smooth, things)
     labels = np.where(labels > 0, labels + len(STUFF_COLORS), kind)
     return labels.astype(np.int32)
+
+
+def _enlarged(labels, shape):
+    """A label image (h, w) at `shape` (H, W), its borders as smooth as a picture's would be."""
+    best, label = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+    for number in np.flatnonzero(np.bincount(labels.ravel())):
+        mask = 255 * (labels == number).astype(np.uint8)
+        share = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        cv2.copyTo(np.full(shape, number, np.int32), cv2.compare(share, best, cv2.CMP_GT), label)
+        best = cv2.max(share, best)
+    return label
 
 
 def _stuff(smooth, things):
@@ -71,8 +96,9 @@ def _stuff(smooth, things):
     owner[index[sure]] = kind[sure]
     kind = cv2.medianBlur(owner[index], 5)
     # Specks of one kind of stuff in another are edges as well.
-    for number in np.unique(kind):
-        if (kind == number).mean() < 0.004:
+    share = np.bincount(kind.ravel()) / kind.size
+    for number in np.flatnonzero(share):
+        if share[number] < 0.004:
             kind[kind == number] = np.bincount(kind.ravel()).argmax()
     return kind.astype(np.int32)
 
@@ -86,9 +112,10 @@ def _things(smooth, things):
     # Touching things: parts of one colour, of which those too like to be two are joined.
     shade = np.where(things[..., None] > 0, smooth, 0)
     pieces = color_regions(shade)
-    pieces = np.where(things > 0, parts.astype(np.int64) * (int(pieces.max()) + 1) + pieces, 0)
-    _, labels = np.unique(pieces, return_inverse=True)
-    labels = labels.reshape(things.shape).astype(np.int32) + (0 if (pieces == 0).any() else 1)
+    number = np.where(things > 0, parts * (int(pieces.max()) + 1) + pieces, 0)
+    there = np.bincount(number.ravel()) > 0
+    there[0] = False
+    labels = (np.cumsum(there) * there).astype(np.int32)[number]
     labels = _joined(labels, smooth, inside)
     area = np.bincount(labels.ravel())
     small = area < _LEAST * labels.size

@@ -13,6 +13,7 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _BLOCK = 32  # pixels: colours are compared within blocks of this size, since they drift
 _BLACK = 22  # colours (0..255) whose brightest channel is below are ground, not a part
 _LEAST = 0.001  # share of the picture: smaller parts are dropped
+_MOST_PAIRS = 400  # of parts that are compared, the most alike first
 _SLIVER = 14  # pixels: parts no wider may be nothing but a blurred border
 
 
@@ -182,7 +183,7 @@ def _joined(labels, smooth, steepness, sigma):
     distance = np.abs(overall[alive, None] - overall[None, alive]).max(axis=2)
     near = np.argwhere(np.triu(distance < 3 * limit + 10, 1))
     union = _Union(count)
-    for i, j in near[np.argsort(distance[near[:, 0], near[:, 1]])]:
+    for i, j in near[np.argsort(distance[near[:, 0], near[:, 1]])][:_MOST_PAIRS]:
         a, b = sorted((int(alive[i]), int(alive[j])))
         if _same_color(means, weights, a, b, 6 if (a, b) in touching else limit):
             union.join(a, b)
@@ -279,22 +280,20 @@ def _without_slivers(labels, smooth):
             continue
         around = [other for other in beside[label] if rename[other] and area[other] > area[label]]
         if any(
-            _mixture(mean[label], mean[a], mean[b]) is not None
+            np.isfinite(_mixtures(mean[label], mean[around[:i]], mean[a])).any()
             for i, a in enumerate(around)
-            for b in around[:i]
         ):
             rename[label] = 0
             continue
         # How much of a neighbour is mixed into some part elsewhere of the same colour otherwise.
-        shares = [
-            (share, other)
-            for other in range(1, count)
-            if rename[other] == other and area[other] > area[label] and other not in around
-            for near in around
-            if (share := _mixture(mean[label], mean[other], mean[near])) is not None
-        ]
-        if shares and min(shares)[0] < 0.6:
-            rename[label] = min(shares)[1]
+        apart = (rename == np.arange(count)) & (area > area[label])
+        apart[[0, *around]] = False
+        others = np.flatnonzero(apart)
+        shares = [_mixtures(mean[label], mean[others], mean[near]) for near in around]
+        if shares and others.size:
+            share = np.min(shares, axis=0)
+            if share.min() < 0.6:
+                rename[label] = others[share.argmin()]
     rename[0] = 0
     if (rename == np.arange(count))[area > 0].all():
         return labels
@@ -302,17 +301,15 @@ def _without_slivers(labels, smooth):
     return _flooded(smooth, rest) if rest.any() else labels
 
 
-def _mixture(color, one, two, off=12):
-    """The share of `two` if `color` is a mixture of the two others, to `off` (0..255), else
-    None."""
-    along = two - one
-    length = float(along @ along)
-    if length < 4 * off**2:
-        return None
-    share = float((color - one) @ along) / length
-    if 0 < share < 1 and np.abs(color - one - share * along).max() < off:
-        return share
-    return None
+def _mixtures(color, ones, two, off=12):
+    """The share of `two` (3,) in `color` (3,) for each of `ones` (K, 3) that it may be mixed with,
+    to `off` (0..255); infinity where it is no mixture."""
+    along = two - ones
+    length = (along**2).sum(axis=1)
+    share = ((color - ones) * along).sum(axis=1) / np.maximum(length, 1e-9)
+    miss = np.abs(color - ones - share[:, None] * along).max(axis=1, initial=0)
+    mixed = (length >= 4 * off**2) & (share > 0) & (share < 1) & (miss < off)
+    return np.where(mixed, share, np.inf)
 
 
 def _sharpened(labels, smooth, reach=4):

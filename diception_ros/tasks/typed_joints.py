@@ -15,6 +15,14 @@ from diception_ros.tasks.skeleton import JOINT_HUES, LIMB_LENGTHS, LIMBS, REACHE
 _DARK = 0.10  # brightness below which a pixel says nothing
 _SMALLEST = 2.5  # pixels: the radius of the discs of small people
 _MOST = 400  # blobs
+_MOST_OF_JOINT = 60  # blobs of one joint
+_MOST_GROUPS = 80  # people and fragments of people
+_MOST_COMPARED = 12  # people, each with each other
+_MOST_LIT = 0.6  # share of a picture: skeletons leave more of the ground black
+_GAIN = 0.2  # strain that two people must lose for parts of them to be exchanged
+# What may have gone to the wrong one of two people who overlap: a head, a limb, its end, a joint.
+_PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16), (7, 9), (8, 10),
+          (13, 15), (14, 16), *((joint,) for joint in range(17)))
 # Which joint has the hue k / 17.
 _JOINT_OF_STEP = np.argsort(JOINT_HUES).astype(np.uint8)
 
@@ -50,7 +58,8 @@ def candidates(picture):
         count, blobs, stats, _ = cv2.connectedComponentsWithStats(
             (kinds == joint).astype(np.uint8), connectivity=8
         )
-        for blob in range(1, count):
+        largest = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind='stable')[:_MOST_OF_JOINT]
+        for blob in largest:
             x, y, w, h, area = stats[blob]
             window = np.s_[y : y + h, x : x + w]
             mine = np.where(blobs[window] == blob, weights[window], 0)
@@ -78,6 +87,8 @@ def people(picture):
     sigma = noise_level(np.rint(255 * picture).astype(np.uint8))
     if sigma > 1:
         picture = cv2.GaussianBlur(cv2.medianBlur(picture, 5), (0, 0), 0.8)
+    if (brightest(picture) > 2 * _DARK).mean() > _MOST_LIT:
+        return np.zeros((0, 17, 3), np.float32)
     found = candidates(picture)
     # More than this is noise; the heaviest are looked at.
     found = found[np.argsort(-found[:, 4], kind='stable')[:_MOST]]
@@ -89,21 +100,26 @@ def people(picture):
     near = near < 2 * found[None, :, 5] + 3
     strong = found[:, 4] >= 0.25 * np.where(near, found[None, :, 4], 0).max(axis=1)
     weak, found = found[~strong], found[strong]
-    groups = _grouped(found, picture)
+    painted = cv2.dilate((brightest(picture) > _DARK).astype(np.uint8), np.ones((3, 3), np.uint8))
+    groups = _grouped(found, painted)
     result = [_person(found, members) for members in groups]
     for person in result:
         _complete(person, weak)
+    _exchange(result, painted)
     return np.array(result, np.float32).reshape(-1, 17, 3)
 
 
 def _complete(person, weak):
     """Gives a person's missing joints the heaviest specks within reach of all the joints it has."""
+    height = _height(person)
     for blob in weak[np.argsort(-weak[:, 4])]:
         joint, known = int(blob[0]), np.flatnonzero(person[:, 2] > 0)
         if joint in known or known.size < 3:
             continue
         distance = np.linalg.norm(person[known, :2] - blob[1:3], axis=1)
-        if (distance <= 1.1 * REACHES[joint, known] * _height(person) + 2).all():
+        # Of a disc that others cover, what is left to see is up to its radius away.
+        slack = max(2.0, float(blob[5]))
+        if (distance <= 1.1 * REACHES[joint, known] * height + slack).all():
             person[joint] = blob[1:4]
 
 
@@ -116,7 +132,42 @@ def _height(person):
     return lengths[int(0.8 * lengths.size)] if lengths.size else 0.0
 
 
-def _grouped(found, picture):
+def _exchange(people, painted):
+    """Gives parts of the body back that two people who overlap have of each other."""
+    heights = [_height(person) for person in people]
+    people = people[:_MOST_COMPARED]
+    for one, mine in enumerate(people):
+        for other, theirs in enumerate(people[:one]):
+            common = (mine[:, 2] > 0) & (theirs[:, 2] > 0)
+            if not common.any():
+                continue
+            # Who stands apart has nothing of the other.
+            apart = np.linalg.norm((mine[common, :2] - theirs[common, :2]).mean(axis=0))
+            if apart > max(heights[one], heights[other]):
+                continue
+            both = heights[one], heights[other]
+            cost = _strain(mine, both[0], painted) + _strain(theirs, both[1], painted)
+            for part in 2 * _PARTS:
+                part = [joint for joint in part if mine[joint, 2] > 0 and theirs[joint, 2] > 0]
+                mine[part], theirs[part] = theirs[part], mine[part]
+                now = _strain(mine, both[0], painted) + _strain(theirs, both[1], painted)
+                if now < cost - _GAIN:
+                    cost = now
+                else:
+                    mine[part], theirs[part] = theirs[part], mine[part]
+
+
+def _strain(person, height, painted):
+    """How little a person's limbs are like limbs of a person of that height, painted all along."""
+    starts, ends = person[LIMBS[:, 0], :2], person[LIMBS[:, 1], :2]
+    there = np.isfinite(starts).all(axis=1) & np.isfinite(ends).all(axis=1)
+    starts, ends, lengths = starts[there], ends[there], LIMB_LENGTHS[there]
+    stretch = np.linalg.norm(starts - ends, axis=1) / np.maximum(lengths * height, 1e-6)
+    bare = 1 - _coverage(starts, ends, painted)
+    return float((np.maximum(stretch - 1, 0) + 2 * bare).sum()) + 0.3 * np.count_nonzero(~there)
+
+
+def _grouped(found, painted):
     """Lists of candidates' numbers, one list a person: joined along limbs, the likeliest first."""
     owner = list(range(len(found)))
     members = [[number] for number in owner]
@@ -124,14 +175,13 @@ def _grouped(found, picture):
     size = [0.0] * len(found)
     edges = []
     share = np.clip(found[:, 4] / np.median(found[:, 4]), 0.1, 1) if len(found) else None
-    painted = cv2.dilate((brightest(picture) > _DARK).astype(np.uint8), np.ones((3, 3), np.uint8))
     for (a, b), length in zip(LIMBS, LIMB_LENGTHS, strict=True):
         first, second = np.flatnonzero(found[:, 0] == a), np.flatnonzero(found[:, 0] == b)
         if not (first.size and second.size):
             continue
         starts, ends = found[first, 1:3][:, None], found[second, 1:3][None]
         height = np.linalg.norm(starts - ends, axis=2) / length
-        bare = 1 - _coverage(starts, ends, painted)
+        bare = 1 - _coverage(starts, ends, painted)                            # (N, M)
         # A disc is 4 % of its person: limbs that are as long as that tells, between discs of one
         # size, painted all the way, are likeliest. Light blobs are likelier to be no joint.
         one, two = found[first, 5][:, None], found[second, 5][None]
@@ -162,9 +212,9 @@ def _grouped(found, picture):
 
 
 def _coverage(starts, ends, painted):
-    """Share of the way between points that is painted, (N, M)."""
+    """Share of the way between points (..., 2) that is painted, (...)."""
     height, width = painted.shape
-    share = np.linspace(0.1, 0.9, 9)[:, None, None, None]
+    share = np.linspace(0.1, 0.9, 9).reshape(9, *[1] * np.broadcast(starts, ends).ndim)
     way = np.rint(starts + share * (ends - starts)).astype(int)
     x, y = np.clip(way[..., 0], 0, width - 1), np.clip(way[..., 1], 0, height - 1)
     return painted[y, x].mean(axis=0)
@@ -172,25 +222,26 @@ def _coverage(starts, ends, painted):
 
 def _gathered(groups, found):
     """Joins fragments that one person can be made of; drops lonely weak specks."""
-    kept = []
-    for group in sorted(groups, key=lambda group: -found[group, 4].sum()):
+    kept = []  # members, their joints, height
+    for group in sorted(groups, key=lambda group: -found[group, 4].sum())[:_MOST_GROUPS]:
+        kinds, tall = set(found[group, 0].astype(int)), _height(_person(found, group))
         best, where = 1.1, None
         for other in kept:
-            if set(found[group, 0]) & set(found[other, 0]):
+            height = max(tall, other[2])
+            if height == 0 or kinds & other[1]:
                 continue
-            height = max(_height(_person(found, group)), _height(_person(found, other)))
-            if height == 0:
-                continue
-            reach = REACHES[found[group, 0].astype(int)][:, found[other, 0].astype(int)]
-            apart = np.linalg.norm(found[group, None, 1:3] - found[None, other, 1:3], axis=2)
+            reach = REACHES[found[group, 0].astype(int)][:, found[other[0], 0].astype(int)]
+            apart = np.linalg.norm(found[group, None, 1:3] - found[None, other[0], 1:3], axis=2)
             stretch = (apart / (height * reach)).max()
             if stretch < best:
                 best, where = stretch, other
         if where is not None:
-            where += group
+            where[0] += group
+            where[1] |= kinds
+            where[2] = _height(_person(found, where[0]))
         elif len(group) > 2 or found[group, 3].max() > 0.4:
-            kept.append(list(group))
-    return kept
+            kept.append([list(group), kinds, tall])
+    return [members for members, _, _ in kept]
 
 
 def _person(found, members):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """People and joints from skeleton pictures, typed by colour or not at all."""
 
+import time
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +13,11 @@ from diception_ros.tasks.discs import find_discs
 from diception_ros.tasks.pose import draw_skeletons, joints_drawn
 from diception_ros.tasks.skeleton import JOINT_COLORS, JOINTS, LIMBS, MIRROR
 
+# A person who faces the camera: x, y of the 17 joints.
+STANDING = (
+    (0, 5), (2, 4), (-2, 4), (4, 5), (-4, 5), (10, 18), (-10, 18), (13, 32), (-13, 32), (14, 44),
+    (-14, 44), (6, 42), (-6, 42), (7, 60), (-7, 60), (7, 79), (-7, 79),
+)  # fmt: skip
 TYPED, DISCS = task_named('pose'), task_named('pose', Conventions(pose_encoding='discs'))
 
 
@@ -62,6 +70,45 @@ def test_two_people_who_overlap_are_told_apart(truth):
         for who in (near, far)
     ]
     assert max(errors) < 12
+
+
+def test_people_who_overlap_keep_their_own_limbs(truth):
+    near, far = truth.people[0].keypoints.copy(), truth.people[1].keypoints.copy()
+    right = []
+    for across, down in ((0.3, 0.2), (0.5, -0.1), (-0.4, 0.1), (0.15, 0.3), (-0.25, -0.25)):
+        beside = far.copy()
+        size = np.ptp(near[:, :2], axis=0)
+        beside[:, :2] += near[0, :2] - far[0, :2] + np.float32((across * size[0], down * size[1]))
+        people = TYPED.decode(draw_skeletons([near, beside], (480, 640)))
+        both = SimpleNamespace(
+            people=[SimpleNamespace(keypoints=near), SimpleNamespace(keypoints=beside)]
+        )
+        right.append(TYPED.score(people, both)['pck10'])
+    assert min(right) > 0.9 and np.mean(right) > 0.97
+
+
+def test_a_joint_of_which_little_is_to_be_seen_is_found():
+    keypoints = np.full((17, 3), 2, np.float32)
+    keypoints[:, :2] = 3 * np.float32(STANDING) + (320, 150)
+    keypoints[0, :2] = keypoints[1, :2] + (1, -1)  # the nose almost behind an eye
+    (one,) = TYPED.decode(draw_skeletons([keypoints], (480, 640)))
+    assert np.linalg.norm(one.keypoints[0, :2] - keypoints[0, :2]) < 12
+
+
+@pytest.mark.parametrize('task', (TYPED, DISCS))
+@pytest.mark.parametrize('kind', ('noise', 'specks', 'squares', 'clouds'))
+def test_a_picture_that_is_no_skeleton_takes_no_longer(kind, task):
+    rng = np.random.default_rng(0)
+    noise = rng.random((480, 640, 3), np.float32)
+    picture = {
+        'noise': noise,
+        'specks': (noise > 0.97).astype(np.float32),
+        'squares': np.kron(noise[:60, :80] > 0.5, np.ones((8, 8, 1))).astype(np.float32),
+        'clouds': cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 9), None, 0, 1, cv2.NORM_MINMAX),
+    }[kind]
+    start = time.thread_time()
+    task.decode(picture)
+    assert time.thread_time() - start < 0.6  # seconds; a tenth is usual
 
 
 def test_a_joint_that_is_out_of_the_picture_is_missing(truth):
