@@ -14,6 +14,9 @@ MASKS = ('semantic', 'segmentation')
 PROMPTS = ('', 'depth', 'normals', 'entities', 'segmentation', 'pose',
            *(f'semantic:{category}' for category in CATEGORIES))
 MAX_POINTS = 5
+# How often a category that is there is asked for; things twice, the sky, which few pictures show,
+# more often still.
+ODDS = {'floor': 1.0, 'wall': 1.0, 'ceiling': 1.0, 'sky': 6.0}
 
 
 @dataclass
@@ -94,12 +97,12 @@ def _present(batch) -> torch.Tensor:
 
 
 def _some_category(batch, random) -> torch.Tensor:
-    """(N,) int64: in two of three a category that is there, else any. Things count double."""
+    """(N,) int64: in two of three a category that is there, else any."""
     present = _present(batch) > 0
     weights = torch.zeros(len(present), len(CATEGORIES), device=present.device)
     for index in range(len(CATEGORIES)):
         weights[:, index] = ((batch['categories'] == index) & present).any(dim=1).float()
-    weights[:, 4:] *= 2
+    weights *= torch.tensor([ODDS.get(c, 2.0) for c in CATEGORIES], device=weights.device)
     weights = torch.where(random(len(weights), 1) < 1 / 3, torch.ones_like(weights), weights + 1e-6)
     return (weights / -torch.log(random(*weights.shape) + 1e-9)).argmax(dim=1)
 
