@@ -35,7 +35,7 @@ class Answer:
         """float32 (H, W) metres along Z, NaN where unknown; None where no scale can be known.
 
         Worked out at the first use, for all outputs. A scale that could be known but is not good
-        enough gives NaN everywhere.
+        enough gives NaN everywhere; so does the sky, where the task 'semantic:sky' shows it.
         """
         mode, disparity = self.settings['depth.scale'], self.perception.depth
         if mode == 'none' or disparity is None:
@@ -57,7 +57,8 @@ class Answer:
         self.health.note('depth residual percent', f'{100 * scale.residual:.2f}')
         if not scale.ok:
             self.health.warn('scale', f'no metres (depth.scale {mode}): {scale.reason}')
-        metres = scale.depth(disparity)
+        sky = (self.perception.semantic or {}).get('sky')
+        metres = scale.depth(disparity, known=None if sky is None else ~sky)
         if mode == 'reference' and self.settings['depth.keep_reference']:
             registered = self.reference.shape == metres.shape
             self.health.note('reference pixels', 'kept' if registered else

@@ -87,6 +87,15 @@ def test_ground_plane_says_what_it_lacks(answer, logger, changed, words):
     assert words in logger.lines[0]
 
 
+def test_the_sky_has_no_metres_where_it_is_seen(answer):
+    sky = np.zeros((60, 80), bool)
+    sky[:20] = True
+    disparity = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (60, 1))
+    found = answer(depth__scale='near_far', depth__near=1.0, depth__far=4.0,
+                   perception=Perception(depth=disparity, semantic={'sky': sky}))
+    np.testing.assert_array_equal(np.isnan(found.metric_depth), sky)
+
+
 def test_joints_are_put_in_space_only_where_metres_are_in_use(answer):
     keypoints = np.full((17, 3), np.nan, np.float32)
     keypoints[:, 2] = 0

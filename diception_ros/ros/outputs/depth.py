@@ -46,7 +46,8 @@ class Depth:
 
 
 def metric_tasks(settings):
-    """Return the tasks that metres need."""
+    """Return the tasks that metres need; the sky, where it is asked for, has none."""
     if settings['depth.scale'] == 'none':
         return set()
-    return {'depth', 'normals'} if settings['depth.scale'] == 'ground_plane' else {'depth'}
+    sky = {'semantic:sky'} & set(settings['tasks'])
+    return sky | ({'depth', 'normals'} if settings['depth.scale'] == 'ground_plane' else {'depth'})
