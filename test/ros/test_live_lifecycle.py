@@ -65,7 +65,7 @@ def shared_memory(process):
     Ports are shared, and are cleared away by whoever finds them dead.
     """
     maps = Path(f'/proc/{process.pid}/maps').read_text()
-    return [Path(name) for name in set(re.findall(r'/dev/shm/fastdds_[0-9a-f]{16}', maps))]
+    return [Path(name) for name in set(re.findall(r'/dev/shm/fast(?:dds|rtps)_[0-9a-f]{16}', maps))]
 
 
 def test_without_autostart_the_node_waits_and_says_for_what(robot):
