@@ -108,7 +108,8 @@ class CameraModel:
                 v, u = np.mgrid[:height, :width]
                 xy = self.unproject(np.stack([u.ravel(), v.ravel()], -1))
                 x, y = xy.T.reshape(2, height, width)
-            self._rays = tuple(np.ascontiguousarray(part, np.float32) for part in (x, y))
+            with np.errstate(over='ignore'):  # a lens that cannot be sees infinitely far aside
+                self._rays = tuple(np.ascontiguousarray(part, np.float32) for part in (x, y))
             for part in self._rays:
                 part.flags.writeable = False
         return self._rays

@@ -94,9 +94,11 @@ class Clicks:
         picture, in order, by the worker.
         """
         height, width = rgb.shape[:2]
-        self._drop_outside([click for click in self._pixels() if click.fresh], width, height)
+        pixels = self._pixels()  # looked at once: a click that comes now waits for the next picture
+        outside = self._drop_outside([click for click in pixels if click.fresh], width, height)
         # In the other modes the tracker forgets, or it would later compare with an old picture.
-        self._track(self._pixels() if mode == 'track' else [], rgb)
+        self._track([click for click in pixels if click not in outside] if mode == 'track' else [],
+                    rgb)
         self._disparity = None
         points = []
         with self._lock:
@@ -133,6 +135,7 @@ class Clicks:
         self._remove(outside)
         for click in fresh:
             click.fresh = False
+        return outside
 
     def _track(self, clicks, rgb):
         if not clicks:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clicked points in space and on the picture, without a graph."""
 
+import warnings
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import Quaternion, Vector3
@@ -112,6 +114,21 @@ def test_points_outside_of_the_first_picture_they_meet_are_dropped_with_a_word(c
     clicks.add_pixel(1e300, -1e300, 5, 'replace')
     assert clicks.on_picture(BLANK, header_at(1), None, 'track') == [(159, 10)]
     assert len(said) == 2 and '(160, 10) is outside of the 160x120 picture' in said[0]
+
+
+def test_a_click_that_comes_while_a_picture_is_looked_at_waits_for_the_next_one(world):
+    late = []
+
+    def warn(key, text):
+        if not late:
+            late.append(clicks.add_pixel(1e300, 1e300, 5, 'replace'))
+
+    clicks = Clicks(warn, world)
+    clicks.add_pixel(300, 300, 5, 'replace')  # outside, which is said: then comes the other
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert clicks.on_picture(BLANK, header_at(1), None, 'track') == []
+    assert late == [None] and len(clicks) == 1
 
 
 def test_a_quaternion_turns_as_it_should():
