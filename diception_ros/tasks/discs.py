@@ -12,6 +12,7 @@ from diception_ros.tasks.regions import noise_level
 from diception_ros.tasks.skeleton import JOINTS
 
 _RED = 0.45  # red over the other channels, from which on a pixel is a disc's
+_LEAST_RED = 0.25  # however pale the discs are
 _MOST_BLOBS = 200
 _ROUND = 1.1  # a blob longer than this is more than one disc
 
@@ -31,7 +32,10 @@ def find_discs(picture):
     redness = np.clip(red - cv2.max(green, blue), 0, 1)
     sigma = noise_level(np.rint(255 * redness).astype(np.uint8))
     redness = cv2.GaussianBlur(redness, (0, 0), 0.7 if sigma < 4 else 1.2)
-    mask = (redness > _RED).astype(np.uint8)
+    # Small discs lose their red to blur: less is needed where the reddest around is less.
+    around = cv2.dilate(redness, np.ones((11, 11), np.uint8))
+    needed = np.maximum(_LEAST_RED, _RED * np.minimum(1, 1.1 * around))
+    mask = (redness > needed).astype(np.uint8)
     count, blobs, stats, centroids = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 1:
         return np.zeros((0, 4), np.float32)

@@ -152,6 +152,16 @@ def test_discs_are_found_and_overlapping_ones_split(truth):
     assert (apart.min(axis=1) < 3).mean() > 0.9 and (apart.min(axis=0) < 3).mean() > 0.9
 
 
+def test_small_discs_are_found_through_blur():
+    keypoints = np.full((17, 3), 2, np.float32)
+    keypoints[:, :2] = 2.5 * np.float32(STANDING) + (320, 150)
+    keypoints[:5, 2] = 0
+    picture = cv2.GaussianBlur(draw_skeletons([keypoints], (480, 640), typed=False), (0, 0), 3)
+    found = find_discs(picture)
+    apart = np.linalg.norm(keypoints[5:, None, :2] - found[None, :, :2], axis=2)
+    assert (apart.min(axis=1) < 3).all()
+
+
 def test_untyped_people_say_that_their_types_are_guessed(truth):
     masks = np.where(np.isin(truth.instances, (7, 8)), truth.instances, 0).astype(np.int32)
     people = DISCS.decode(DISCS.encode(truth), masks)
