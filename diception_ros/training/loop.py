@@ -118,7 +118,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
         rate = learning_rate(config['optimizer'], step, state['progress'])
         for optimiser in (muon, adam):
             for group in optimiser.param_groups:
-                group['lr'] = rate
+                group['lr'] = rate * group.get('times', 1)
         if torch.isfinite(norm):
             muon.step()
             adam.step()
@@ -158,15 +158,19 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
 
 
 def optimisers(network: Network, config: dict[str, Any]):
-    """Muon for the matrices of the transformer's blocks, AdamW for everything else."""
-    matrices, others = [], []
+    """Muon for the matrices of the transformer's blocks, AdamW for everything else; the prompts,
+    few numbers that must go a long way, learn `prompts` times as fast."""
+    matrices, others, prompts = [], [], [network.prompt_embeds, network.pooled]
     for name, parameter in network.named_parameters():
+        if name in ('prompt_embeds', 'pooled'):
+            continue
         block = name.startswith('transformer.transformer_blocks') and 'norm' not in name
         (matrices if block and parameter.ndim == 2 else others).append(parameter)
     rate = config['learning_rate']
     return (torch.optim.Muon(matrices, lr=rate, weight_decay=config['weight_decay'],
                              adjust_lr_fn='match_rms_adamw'),
-            torch.optim.AdamW(others, lr=rate, weight_decay=config['weight_decay'],
+            torch.optim.AdamW([{'params': prompts, 'times': config['prompts']},
+                               {'params': others}], lr=rate, weight_decay=config['weight_decay'],
                               betas=(0.9, 0.98)))
 
 

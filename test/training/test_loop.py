@@ -17,8 +17,8 @@ TINY = {
     'tasks': ['depth', 'normals', 'entities', 'pose', 'semantic', 'segmentation'],
     'loss': {'dice': 0.4, 'balance': 1.0, 'joints': 8.0, 'flow': 0.1, 'again': 0.2},
     'pictures': 2, 'flow_rows': 2, 'steps': 4,
-    'optimizer': {'learning_rate': 0.002, 'weight_decay': 0.01, 'warm_up': 2, 'decay': 0.5,
-                  'clip': 1.0, 'ema': 0.9},
+    'optimizer': {'learning_rate': 0.002, 'prompts': 10, 'weight_decay': 0.01, 'warm_up': 2,
+                  'decay': 0.5, 'clip': 1.0, 'ema': 0.9},
     'precision': 'float32', 'compile': False, 'save_minutes': 1, 'validate_minutes': 60,
     'validate_scenes': 2,
     'model': {
