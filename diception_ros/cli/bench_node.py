@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`diception bench node`: what ROS and the node add to the model, beside a bare rclpy echo."""
+"""`diception bench node`: what ROS and the node add to the model, beside a bare rclpy node.
+
+The bare node echoes the same picture, and then answers it with messages as large as the node's,
+made beforehand: the time under which no node in Python comes that sends as much.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,20 +27,29 @@ from diception_ros.cli.source import FROM_IMAGE, TASKS
 
 SIZES = ((640, 480), (1280, 720))
 IMAGE = '/bench/image'
-ECHOED = '/bench/echoed'
+ANSWER = '/bench/answer'
 # The goals: added time as a multiple of the echo's round trip.
 DEPTH_ONLY, ALL_OUTPUTS = 1.3, 2.5
 
-# The shortest node there is: what a picture costs in rclpy, there and back.
-ECHO = f"""
+# The shortest node there is. Without arguments it sends the picture back; with numbers, one ready
+# message of so many bytes each.
+BARE = f"""
+import array
+import sys
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+sizes = [int(size) for size in sys.argv[1:]]
+ready = [Image(data=array.array('B', bytes(size))) for size in sizes]
 rclpy.init()
-node = rclpy.create_node('echo')
-publisher = node.create_publisher(Image, '{ECHOED}', 1)
+node = rclpy.create_node('bare')
+publishers = [node.create_publisher(Image, f'{ANSWER}{{n}}', 1) for n in range(len(ready) or 1)]
+def answer(picture):
+    for publisher, message in zip(publishers, ready or [picture]):
+        message.header = picture.header
+        publisher.publish(message)
 quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-node.create_subscription(Image, '{IMAGE}', publisher.publish, quality)
+node.create_subscription(Image, '{IMAGE}', answer, quality)
 rclpy.spin(node)
 """
 
@@ -53,7 +66,8 @@ def node(
     diception bench node
     diception bench node --json --model my_model --device cuda
 
-    Frames go one by one. Beside it the round trip of a bare rclpy echo of the same picture.
+    Frames go one by one. Beside it the round trip of a bare rclpy echo of the same picture, and of
+    a bare rclpy node that sends as many bytes as the node does.
     """
     from rich.console import Console
 
@@ -61,17 +75,20 @@ def node(
     results = []
     for size in SIZES:
         with console.status(f'echo at {size[0]}x{size[1]}'):
-            echo = statistics.median(_echo(size, frames))
+            echo = _bare(size, frames)
         for what, outputs, goal in (
             ('depth only', ('depth/relative',), DEPTH_ONLY),
             ('all outputs', FROM_IMAGE, ALL_OUTPUTS),
         ):
             with console.status(f'{what} at {size[0]}x{size[1]}'):
                 measured = _node(size, frames, outputs, model, device)
+                sizes = measured.pop('bytes')
+                floor = _bare(size, frames, sizes)
             added = measured['last_ms'] - measured['model_ms']
             results.append({
-                'size': f'{size[0]}x{size[1]}', 'outputs': what, 'echo_ms': echo, **measured,
-                'added_ms': added, 'times_echo': added / echo, 'goal': goal,
+                'size': f'{size[0]}x{size[1]}', 'outputs': what, 'megabytes': sum(sizes) / 1e6,
+                'echo_ms': echo, 'floor_ms': floor, **measured, 'added_ms': added,
+                'times_echo': added / echo, 'goal': goal, 'times_floor': added / floor,
             })
     if as_json:
         print(json.dumps({'model': model, 'device': device, 'frames': frames,
@@ -84,14 +101,14 @@ def _table(results: list[dict]):
     from rich.table import Table
 
     table = Table(title='median ms of frames sent one by one')
-    for column in ('size', 'outputs', 'echo', 'first', 'last', 'model', 'added', 'times echo',
-                   'goal'):
+    for column in ('outputs', 'MB', 'echo', 'floor', 'last', 'model', 'added', '/ echo',
+                   '/ floor'):
         table.add_column(column, justify='right')
     for one in results:
         table.add_row(
-            one['size'], one['outputs'], *(f'{one[key]:.1f}' for key in (
-                'echo_ms', 'first_ms', 'last_ms', 'model_ms', 'added_ms')),
-            f'{one["times_echo"]:.2f}', f'<= {one["goal"]}',
+            f'{one["size"]}\n{one["outputs"]}', *(f'{one[key]:.1f}' for key in (
+                'megabytes', 'echo_ms', 'floor_ms', 'last_ms', 'model_ms', 'added_ms')),
+            f'{one["times_echo"]:.2f}\n<= {one["goal"]}', f'{one["times_floor"]:.2f}',
         )
     return table
 
@@ -102,6 +119,7 @@ class _Laps:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._times: dict[str, float] = {}
+        self._bytes: dict[str, int] = {}
         self._stages: dict[str, float] = {}
         self._stamp = -1
 
@@ -113,6 +131,7 @@ class _Laps:
                 self._stages = _stages(data)
             elif bags.stamp_of(data) == self._stamp:
                 self._times.setdefault(topic, moment)
+                self._bytes[topic] = len(data)
             self._changed.notify_all()
 
     def lap(self, graph, data: bytes, stamp: int, topics: set[str], seconds: float) -> list[float]:
@@ -128,6 +147,11 @@ class _Laps:
             if not self._changed.wait_for(lambda: topics <= set(self._times), seconds):
                 return []
             return [(self._times[topic] - begin) * 1000 for topic in topics]
+
+    def sizes(self) -> list[int]:
+        """Bytes of the last message of each topic."""
+        with self._changed:
+            return list(self._bytes.values())
 
     def stages(self) -> dict[str, float]:
         """The node's next report of its stages: median ms."""
@@ -174,27 +198,30 @@ def _laps(laps: _Laps, graph, size, frames: int, topics: set[str], alive) -> lis
     raise Failure(f'frames of {size[0]}x{size[1]} do not come back on {", ".join(sorted(topics))}')
 
 
-def _echo(size: tuple[int, int], frames: int) -> list[float]:
-    """Round trips of the bare echo, ms."""
+def _bare(size: tuple[int, int], frames: int, answers: Sequence[int] = ()) -> float:
+    """Median round trip of the bare node, ms: of its echo, or until the last of its `answers`."""
     from diception_ros.cli.live import Graph, own_graph, wait_until
 
     own_graph()
+    topics = {f'{ANSWER}{n}' for n in range(len(answers) or 1)}
     laps = _Laps()
-    with _running(ECHO) as process, Graph(laps.hear, 'bench') as graph:
+    with _running(BARE, answers) as process, Graph(laps.hear, 'bench') as graph:
         graph.offer(IMAGE, 'sensor_msgs/msg/Image')
 
         def alive() -> None:
             if process.poll() is not None:
-                raise Failure(f'the echo ended with status {process.returncode}')
+                raise Failure(f'the bare node ended with status {process.returncode}')
 
-        wait_until(lambda: graph.listeners(IMAGE) > 0 and graph.hears(ECHOED), alive, 60)
-        graph.hear(ECHOED, 'sensor_msgs/msg/Image', depth=1)
-        return [lap[0] for lap in _laps(laps, graph, size, frames, {ECHOED}, alive)]
+        wait_until(lambda: graph.listeners(IMAGE) > 0 and all(map(graph.hears, topics)), alive, 60)
+        for topic in topics:
+            graph.hear(topic, 'sensor_msgs/msg/Image', depth=1)
+        return statistics.median(map(max, _laps(laps, graph, size, frames, topics, alive)))
 
 
 @contextlib.contextmanager
-def _running(code: str) -> Iterator[subprocess.Popen]:
-    process = subprocess.Popen([sys.executable, '-c', code], start_new_session=True)
+def _running(code: str, arguments: Sequence[int]) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen([sys.executable, '-c', code, *map(str, arguments)],
+                               start_new_session=True)
     try:
         yield process
     finally:
@@ -228,4 +255,5 @@ def _node(
         'last_ms': float(np.median(measured.max(axis=1))),
         'model_ms': stages['infer'] + stages.get('decode', 0.0),
         'stages_ms': stages,
+        'bytes': laps.sizes(),
     }
