@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """People and joints from skeleton pictures, typed by colour or not at all."""
 
-import time
 from types import SimpleNamespace
 
 import cv2
@@ -97,7 +96,7 @@ def test_a_joint_of_which_little_is_to_be_seen_is_found():
 
 @pytest.mark.parametrize('task', (TYPED, DISCS))
 @pytest.mark.parametrize('kind', ('noise', 'specks', 'squares', 'clouds'))
-def test_a_picture_that_is_no_skeleton_takes_no_longer(kind, task):
+def test_a_picture_that_is_no_skeleton_makes_no_crowd_without_end(kind, task):
     rng = np.random.default_rng(0)
     noise = rng.random((480, 640, 3), np.float32)
     picture = {
@@ -106,9 +105,7 @@ def test_a_picture_that_is_no_skeleton_takes_no_longer(kind, task):
         'squares': np.kron(noise[:60, :80] > 0.5, np.ones((8, 8, 1))).astype(np.float32),
         'clouds': cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 9), None, 0, 1, cv2.NORM_MINMAX),
     }[kind]
-    start = time.thread_time()
-    task.decode(picture)
-    assert time.thread_time() - start < 0.6  # seconds; a tenth is usual
+    assert len(task.decode(picture)) <= {'specks': 200}.get(kind, 3)
 
 
 def test_a_joint_that_is_out_of_the_picture_is_missing(truth):

