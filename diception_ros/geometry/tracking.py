@@ -31,7 +31,6 @@ LOOK = 32  # pixels each way that belong to the look of a click
 CENTRE = 15  # pixels each way that are compared
 LOOK_SPOTS, LOOK_FEWEST, LOOK_SHARE = 40, 8, 0.4  # corners of a look, and those to find again
 LOOK_DOUBT = 1.0  # pixels; error of a click whose look was recognised
-STAY = np.array([[1.0, 0, 0], [0, 1, 0]])
 
 
 @dataclass
@@ -138,12 +137,12 @@ class Look:
     to the present one. What is followed from frame to frame drifts; this does not."""
 
     def __init__(self, grey, position, disparity=None):
-        self.way = STAY.copy()
+        self.way = _shift((0, 0))
         self.position = np.asarray(position, np.float64)
         x, y = np.rint(position).astype(int)
         # Of one size everywhere, so that it can be compared: the picture's edge goes on outside.
         self.corner = np.array([x - LOOK, y - LOOK], np.float64)
-        self.grey = _cut(grey, np.column_stack([np.eye(2), self.corner]), LOOK)
+        self.grey = _cut(grey, _shift(self.corner), LOOK)
         left, top = max(0, LOOK - x), max(0, LOOK - y)
         inside = self.grey[top:LOOK + grey.shape[0] - y, left:LOOK + grey.shape[1] - x]
         spots = cv2.goodFeaturesToTrack(np.ascontiguousarray(inside), LOOK_SPOTS, 0.03, 5)
@@ -162,7 +161,7 @@ class Look:
         """How different a spot (2,) of the present picture looks, mean squared grey levels."""
         way = self.way.copy()
         way[:, 2] = spot - way[:, :2] @ self.position
-        way = _after(way, np.column_stack([np.eye(2), np.rint(self.position) - CENTRE]))
+        way = _after(way, _shift(np.rint(self.position) - CENTRE))
         here = self.grey[LOOK - CENTRE:LOOK + CENTRE + 1, LOOK - CENTRE:LOOK + CENTRE + 1]
         return float(np.mean((_cut(grey, way, CENTRE).astype(np.float32) - here) ** 2))
 
@@ -171,8 +170,7 @@ class Look:
         None; `way` is set right then."""
         if len(self.spots) < LOOK_FEWEST:
             return None
-        shift = np.column_stack([np.eye(2), self.corner])
-        way = _after(self.way, shift)
+        way = _after(self.way, _shift(self.corner))
         ends, returned = followed(self.grey, _cut(grey, way, LOOK), self.spots)
         needed = max(LOOK_FEWEST, LOOK_SHARE * len(self.spots))
         if np.count_nonzero(returned) < needed:
@@ -180,10 +178,9 @@ class Look:
         transform, agree = trimmed_similarity(self.spots[returned], ends[returned])
         if np.count_nonzero(agree) < max(needed, 0.6 * np.count_nonzero(returned)):
             return None
-        scale = np.sqrt(abs(np.linalg.det(transform[:, :2])))
-        way = _after(_after(way, transform), np.column_stack([np.eye(2), -self.corner]))
+        way = _after(_after(way, transform), _shift(-self.corner))
         spot, thought = (one @ (*self.position, 1.0) for one in (way, self.way))
-        if not 0.85 < scale < 1.18 or np.linalg.norm(spot - thought) > slack:
+        if not 0.85 < _scale(transform) < 1.18 or np.linalg.norm(spot - thought) > slack:
             return None
         self.way = way
         return spot
@@ -191,7 +188,17 @@ class Look:
     @property
     def outgrown(self):
         """Whether the thing has become so much larger or smaller that it looks otherwise."""
-        return not 0.7 < np.sqrt(abs(np.linalg.det(self.way[:, :2]))) < 1.4
+        return not 0.7 < _scale(self.way) < 1.4
+
+
+def _shift(by):
+    """The similarity (2, 3) that only moves, by (2,) pixels."""
+    return np.column_stack([np.eye(2), by])
+
+
+def _scale(transform):
+    """How many times larger a similarity (2, 3) makes things."""
+    return np.sqrt(abs(np.linalg.det(transform[:, :2])))
 
 
 def _after(second, first):
@@ -231,7 +238,7 @@ def _agreed(click, starts, ends):
     transform, agree = trimmed_similarity(starts, ends)
     if np.count_nonzero(agree) < max(needed, 0.6 * len(starts)):
         return None, none, 'the points around it went different ways'
-    if not 0.8 < np.sqrt(abs(np.linalg.det(transform[:, :2]))) < 1.25:
+    if not 0.8 < _scale(transform) < 1.25:
         return None, none, 'it changed its size too fast'
     return transform, agree, ''
 
@@ -253,8 +260,7 @@ def _move(click, starts, ends, scene):
         known = scene.flow is not None  # where disparity is not, the cluster knows better
         together = (many and apart < 1 + error) if known else apart < APART + 3 * error
         if not click.moving and not together:
-            transform, agree = STAY.copy(), np.zeros(len(starts), bool)
-            transform[:, 2] = carried - click.position
+            transform, agree = _shift(carried - click.position), np.zeros(len(starts), bool)
             # Added, not as squares: what is wrong about one step is wrong about the next.
             click.doubt += float(error)
     if transform is None:

@@ -18,11 +18,12 @@ def label_image(strengths, categories, least=0.5):
     strengths: {category: float (H, W) in [0, 1]}, at least one of them, the brightness of the
     semantic pictures; where several are above `least`, the brightest wins.
     """
-    labels, best = 0, np.float32(least)
+    shape = next(iter(strengths.values())).shape
+    labels, best = np.zeros(shape, np.uint8), np.full(shape, least, np.float32)
     for name, strength in strengths.items():
         wins = strength > best  # false for NaN
-        labels = np.where(wins, np.uint8(1 + categories.index(name)), labels).astype(np.uint8)
-        best = np.where(wins, strength, best)
+        np.copyto(labels, np.uint8(1 + categories.index(name)), where=wins)
+        np.copyto(best, strength, where=wins, casting='same_kind')
     return labels
 
 

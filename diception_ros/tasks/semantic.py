@@ -10,7 +10,8 @@ from diception_ros.tasks.pictures import clean, resized
 def strength(picture):
     """How bright a semantic picture (H, W, 3) is, float32 (H, W) in [0, 1]: its brightest channel,
     since instances may be coloured."""
-    return np.maximum.reduce(cv2.split(clean(picture)))  # a max over the last axis takes ten times
+    # numpy's max over the last axis takes ten times as long.
+    return np.maximum.reduce(cv2.split(clean(picture)))
 
 
 class Semantic:
