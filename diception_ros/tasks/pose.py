@@ -49,8 +49,8 @@ def draw_skeletons(people, shape, typed=True):
 
     Typed: limbs are thick and grey; a joint's disc has 4 % of the longer side of the person's box
     as radius, 2.5 px at least; where discs overlap, each pixel belongs to the nearest joint, so
-    that none vanishes. Else as the published model paints: red discs (`discs.disc_radius`),
-    coloured limbs.
+    that none vanishes, and a dark seam parts those of one colour. Else as the published model
+    paints: red discs (`discs.disc_radius`), coloured limbs.
     """
     picture = np.zeros((*shape, 3), np.float32)
     centres, radii, colors = [], [], []
@@ -84,17 +84,23 @@ def draw_skeletons(people, shape, typed=True):
             JOINT_COLORS[drawn] if typed else np.tile(np.float32((1, 0, 0)), (drawn.size, 1))
         )
     if centres:
-        _draw_discs(picture, np.concatenate(centres), np.concatenate(radii), np.concatenate(colors))
+        centres, colors = np.concatenate(centres), np.concatenate(colors)
+        owners = _draw_discs(picture, centres, np.concatenate(radii), colors)
+        if typed:
+            _draw_seams(picture, owners, colors)
     return picture
 
 
 def _draw_discs(picture, centres, radii, colors):
-    """Discs with soft edges over `picture`; where they overlap, the nearest centre wins."""
+    """Discs with soft edges over `picture`; where they overlap, the nearest centre wins. Returns
+    whose each pixel is, int32 (H, W), -1 = nobody's."""
     height, width = picture.shape[:2]
+    owners = np.full((height, width), -1, np.int32)
     # Joints on one spot would hide each other: for the question who is nearest they step apart.
     split = _apart(centres)
     nearest = np.full((height, width), np.inf, np.float32)
-    for (x, y), (sx, sy), radius, color in zip(centres, split, radii, colors, strict=True):
+    discs_drawn = zip(centres, split, radii, colors, strict=True)
+    for number, ((x, y), (sx, sy), radius, color) in enumerate(discs_drawn):
         reach = radius + 1
         left, right = max(0, int(x - reach)), min(width, int(x + reach) + 2)
         top, bottom = max(0, int(y - reach)), min(height, int(y + reach) + 2)
@@ -109,6 +115,20 @@ def _draw_discs(picture, centres, radii, colors):
         part = picture[window]
         share = cover[mine][:, None]
         part[mine] = share * color + (1 - share) * np.minimum(part[mine], 0.6)
+        owners[window][mine] = number
+    return owners
+
+
+def _draw_seams(picture, owners, colors):
+    """Parts the same joint of two people who touch by a dark line."""
+    _, kinds = np.unique(colors, axis=0, return_inverse=True)
+    kinds = np.append(kinds.ravel(), -1)[owners]
+    for one, two in (
+        (np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]),
+        (np.s_[:-1, :-1], np.s_[1:, 1:]), (np.s_[:-1, 1:], np.s_[1:, :-1]),
+    ):
+        seam = (kinds[one] == kinds[two]) & (owners[one] != owners[two])
+        picture[one][seam] = picture[two][seam] = 0
 
 
 def _apart(centres, least=2.0):

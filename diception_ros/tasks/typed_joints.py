@@ -19,6 +19,9 @@ _MOST_OF_JOINT = 60  # blobs of one joint
 _MOST_GROUPS = 80  # people and fragments of people
 _MOST_COMPARED = 12  # people, each with each other
 _MOST_LIT = 0.6  # share of a picture: skeletons leave more of the ground black
+_STRETCH = 1.3  # times as far apart as joints of one person can be, discs of other sizes added
+_UNLIKE = 0.5  # of that, for discs whose sizes are a factor e apart
+_SIZES = 3.0  # strain of a whole disc whose area is a factor e off its person's, up to a tenth
 _GAIN = 0.2  # strain that two people must lose for parts of them to be exchanged
 # What may have gone to the wrong one of two people who overlap: a head, a limb, its end, a joint.
 _PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16), (7, 9), (8, 10),
@@ -34,7 +37,8 @@ def brightest(picture):
 
 
 def candidates(picture):
-    """Blobs that may be joints, float32 (K, 6): joint, x, y, score, weight, radius in pixels.
+    """Blobs that may be joints, float32 (K, 7): joint, x, y, score, weight, radius in pixels,
+    whether they are whole discs.
 
     picture: float32 (H, W, 3) in [0, 1]. The score in [0, 1] is the blob's brightness times how
     purely it has the joint's colour.
@@ -42,7 +46,7 @@ def candidates(picture):
     bright = brightest(picture)
     lit = cv2.findNonZero((bright > _DARK).astype(np.uint8))
     if lit is None:
-        return np.zeros((0, 6), np.float32)
+        return np.zeros((0, 7), np.float32)
     left, top, width, height = cv2.boundingRect(lit)
     picture = picture[top : top + height, left : left + width]
     bright = bright[top : top + height, left : left + width]
@@ -76,9 +80,10 @@ def candidates(picture):
                     ),
                     weight,
                     max(w, h) / 2,
+                    abs(w - h) < 2 and w > 6 and 0.7 < area / (w * h) < 0.85,
                 )
             )
-    return np.array(found, np.float32).reshape(-1, 6)
+    return np.array(found, np.float32).reshape(-1, 7)
 
 
 def people(picture):
@@ -99,6 +104,7 @@ def people(picture):
     near = np.linalg.norm(found[:, None, 1:3] - found[None, :, 1:3], axis=2)
     near = near < 2 * found[None, :, 5] + 3
     strong = found[:, 4] >= 0.25 * np.where(near, found[None, :, 4], 0).max(axis=1)
+    strong |= (found[:, 6] > 0) & (found[:, 3] > 0.9)
     weak, found = found[~strong], found[strong]
     painted = cv2.dilate((brightest(picture) > _DARK).astype(np.uint8), np.ones((3, 3), np.uint8))
     groups = _grouped(found, painted)
@@ -106,7 +112,7 @@ def people(picture):
     for person in result:
         _complete(person, weak)
     _exchange(result, painted)
-    return np.array(result, np.float32).reshape(-1, 17, 3)
+    return np.array(result, np.float32).reshape(-1, 17, 4)[..., :3]
 
 
 def _complete(person, weak):
@@ -120,7 +126,7 @@ def _complete(person, weak):
         # Of a disc that others cover, what is left to see is up to its radius away.
         slack = max(2.0, float(blob[5]))
         if (distance <= 1.1 * REACHES[joint, known] * height + slack).all():
-            person[joint] = blob[1:4]
+            person[joint, :3] = blob[1:4]
 
 
 def _height(person):
@@ -158,13 +164,20 @@ def _exchange(people, painted):
 
 
 def _strain(person, height, painted):
-    """How little a person's limbs are like limbs of a person of that height, painted all along."""
+    """How little a person's limbs are like limbs of a person of that height, painted all along,
+    and its whole discs of one size."""
     starts, ends = person[LIMBS[:, 0], :2], person[LIMBS[:, 1], :2]
     there = np.isfinite(starts).all(axis=1) & np.isfinite(ends).all(axis=1)
     starts, ends, lengths = starts[there], ends[there], LIMB_LENGTHS[there]
     stretch = np.linalg.norm(starts - ends, axis=1) / np.maximum(lengths * height, 1e-6)
     bare = 1 - _coverage(starts, ends, painted)
-    return float((np.maximum(stretch - 1, 0) + 2 * bare).sum()) + 0.3 * np.count_nonzero(~there)
+    sizes = person[np.isfinite(person[:, 3]), 3]
+    unlike = np.abs(np.log(sizes / np.median(sizes))) if sizes.size else np.zeros(1)
+    return (
+        float((np.maximum(stretch - 1, 0) + 2 * bare).sum())
+        + 0.3 * np.count_nonzero(~there)
+        + _SIZES * float(np.minimum(unlike, 0.1).sum())
+    )
 
 
 def _grouped(found, painted):
@@ -225,16 +238,18 @@ def _gathered(groups, found):
     kept = []  # members, their joints, height
     for group in sorted(groups, key=lambda group: -found[group, 4].sum())[:_MOST_GROUPS]:
         kinds, tall = set(found[group, 0].astype(int)), _height(_person(found, group))
-        best, where = 1.1, None
+        best, where = np.inf, None
         for other in kept:
             height = max(tall, other[2])
             if height == 0 or kinds & other[1]:
                 continue
+            unlike = abs(np.log(_disc(found, group) / _disc(found, other[0])))
             reach = REACHES[found[group, 0].astype(int)][:, found[other[0], 0].astype(int)]
             apart = np.linalg.norm(found[group, None, 1:3] - found[None, other[0], 1:3], axis=2)
-            stretch = (apart / (height * reach)).max()
-            if stretch < best:
-                best, where = stretch, other
+            stretch = max((apart / (height * reach)).max(), 1) + _UNLIKE * np.nan_to_num(unlike)
+            cost = stretch + apart.min() / height
+            if stretch < _STRETCH and cost < best:
+                best, where = cost, other
         if where is not None:
             where[0] += group
             where[1] |= kinds
@@ -244,9 +259,19 @@ def _gathered(groups, found):
     return [members for members, _, _ in kept]
 
 
+def _disc(found, members):
+    """The radius of a person's whole discs, which are all of one size; NaN if there are none."""
+    whole = found[members, 6] > 0
+    return np.median(found[members, 5][whole]) if whole.any() else np.nan
+
+
 def _person(found, members):
-    person = np.full((17, 3), np.nan, np.float32)
+    """The joints (17, 4) of one person: x, y, score, and the weight of those that are whole discs;
+    NaN, NaN, 0, NaN for the others."""
+    person = np.full((17, 4), np.nan, np.float32)
     person[:, 2] = 0
     for member in members:
-        person[int(found[member, 0])] = found[member, 1:4]
+        person[int(found[member, 0]), :3] = found[member, 1:4]
+        if found[member, 6]:
+            person[int(found[member, 0]), 3] = found[member, 4]
     return person

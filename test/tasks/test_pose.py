@@ -11,6 +11,7 @@ from diception_ros.tasks import Conventions, task_named
 from diception_ros.tasks.discs import find_discs
 from diception_ros.tasks.pose import draw_skeletons, joints_drawn
 from diception_ros.tasks.skeleton import JOINT_COLORS, JOINTS, LIMBS, MIRROR
+from diception_ros.worlds import random_view
 
 # A person who faces the camera: x, y of the 17 joints.
 STANDING = (
@@ -84,6 +85,35 @@ def test_people_who_overlap_keep_their_own_limbs(truth):
         )
         right.append(TYPED.score(people, both)['pck10'])
     assert min(right) > 0.9 and np.mean(right) > 0.97
+
+
+def test_the_same_joint_of_two_people_who_touch_stays_two():
+    near = np.full((17, 3), 2, np.float32)
+    near[:, :2] = 4 * np.float32(STANDING) + (250, 80)
+    far = near.copy()
+    far[:, :2] = 3 * np.float32(STANDING) + (250, 80)
+    far[:, :2] += near[9, :2] - far[9, :2] + (7, 0)  # hand on hand
+    people = TYPED.decode(draw_skeletons([near, far], (480, 640)))
+    wrists = sorted(one.keypoints[9, 0] for one in people)
+    assert np.allclose(wrists, (near[9, 0], far[9, 0]), atol=5)
+
+
+def test_a_small_person_in_front_of_a_large_one_has_all_joints():
+    large, small = np.full((2, 17, 3), 2, np.float32)
+    large[:, :2] = 5 * np.float32(STANDING) + (320, 30)
+    small[:, :2] = 1.8 * np.float32(STANDING) + (320, 180)
+    people = TYPED.decode(draw_skeletons([large, small], (480, 640)))
+    truth = SimpleNamespace(people=[SimpleNamespace(keypoints=one) for one in (large, small)])
+    assert TYPED.score(people, truth)['pck10'] == 1
+
+
+def test_joints_of_worlds_painted_and_read_again_are_right():
+    right = joints = 0
+    for seed in range(30):
+        truth = random_view(seed, size=(640, 480), worlds='full', split='test')
+        score = TYPED.score(TYPED.decode(TYPED.encode(truth)), truth)
+        right, joints = right + score['correct'], joints + score['joints']
+    assert joints > 200 and right == joints
 
 
 def test_a_joint_of_which_little_is_to_be_seen_is_found():
