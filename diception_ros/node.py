@@ -26,6 +26,7 @@ from diception_ros.ros.clicks import Clicks
 from diception_ros.ros.diagnostics import Health, resident_bytes
 from diception_ros.ros.images import silence_opencv
 from diception_ros.ros.inputs import Inputs
+from diception_ros.ros.memory import keep_freed_memory
 from diception_ros.ros.outputs import Outputs
 from diception_ros.ros.perception import Perceiver
 from diception_ros.ros.transforms import Transforms
@@ -221,6 +222,7 @@ def main():
     # come anywhere, also while the node is being taken down.
     signal.signal(signal.SIGINT, lambda *_: None)
     silence_opencv()
+    keep_freed_memory()
     status, alive = 0, False
     try:
         rclpy.init()
