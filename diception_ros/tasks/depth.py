@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth: a picture of relative (affine-invariant) disparity, near = 1."""
 
-import cv2
 import numpy as np
 
-from diception_ros.tasks.pictures import clean, resized
+from diception_ros.tasks.pictures import clean, grey, resized
 
 FARTHEST = 80.0  # metres; what is farther is not judged, as usual on KITTI (Eigen et al., 2014)
 
@@ -41,9 +40,7 @@ class Depth:
         return np.repeat(relative_disparity(truth.depth)[..., None], 3, axis=2)
 
     def decode(self, picture):
-        return cv2.transform(clean(picture), np.full((1, 3), 1 / 3, np.float32)).reshape(
-            np.shape(picture)[:2]
-        )
+        return grey(clean(picture))
 
     def score(self, result, truth):
         """AbsRel and delta1 after the least-squares fit of `1/z = a * result + b` to the truth.

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
 
 from diception_ros.tasks.conventions import Conventions
@@ -20,6 +19,7 @@ from diception_ros.tasks.truth import STUFF
 # kind.
 _THING_BLUE = {'table': 0.35, 'box': 0.5, 'ball': 0.65, 'cylinder': 0.8, 'person': 1.0}
 _READ_SIZE = 640 * 480
+_SAMPLE = 160_000  # pixels of a picture, at least, that a mean is taken of
 _LEAST_AREA = 0.001  # of the picture: what is smaller is not counted
 
 
@@ -166,32 +166,56 @@ def overlaps(a, b):
     return table, table.sum(axis=1), table.sum(axis=0)
 
 
+def means(labels, pictures):
+    """Mean of pictures (H, W) on each label of int32 (H, W): float64 (pictures, max label + 1), 0
+    where a label is missing. Of what is large not every pixel is looked at."""
+    count = int(labels.max(initial=0)) + 1
+    every = (slice(None, None, max(1, int(np.sqrt(labels.size / _SAMPLE)))),) * 2
+    some = labels[every].ravel().astype(np.intp)
+    area = np.bincount(some, minlength=count)
+    sums = np.stack([np.bincount(some, one[every].ravel(), count) for one in pictures])
+    few = area < 16
+    if few.any() and some.size < labels.size:
+        all_of_few = few[labels]
+        some = labels[all_of_few].astype(np.intp)
+        area[few] = np.bincount(some, minlength=count)[few]
+        for total, one in zip(sums, pictures, strict=True):
+            total[few] = np.bincount(some, one[all_of_few], count)[few]
+    return sums / np.maximum(area, 1)
+
+
+def _spans(counts):
+    """First and one after the last place where counts (K, N) are not 0, int (K,) each."""
+    there = counts > 0
+    return there.argmax(axis=1), counts.shape[1] - there[:, ::-1].argmax(axis=1)
+
+
 def described(labels, picture):
     """EntityMap of a label image int32 (H, W), with labels counted 1, 2, ... without holes."""
-    flat = labels.ravel()
-    present = np.flatnonzero(np.bincount(flat))
+    present = np.flatnonzero(np.bincount(labels.ravel()))
     present = present[present > 0]
     compact = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
     compact[present] = np.arange(1, present.size + 1)
     labels = compact[labels]
-    flat, count = labels.ravel(), present.size + 1
-    area = np.bincount(flat, minlength=count)
-    color = np.stack(
-        [np.bincount(flat, channel.ravel(), count) for channel in cv2.split(picture)], axis=1
-    )
-    height, width = labels.shape
-    x = np.bincount(flat, np.tile(np.arange(width), height), count)
-    y = np.bincount(flat, np.repeat(np.arange(height), width), count)
-    instances = []
-    for label, box in enumerate(find_objects(labels), 1):
-        rows, columns = box
-        instances.append(
-            Instance(
-                label,
-                (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
-                int(area[label]),
-                (float(x[label] / area[label]), float(y[label] / area[label])),
-                tuple(float(value) for value in color[label] / area[label]),
-            )
+    (height, width), count = labels.shape, present.size + 1
+    # Pixels of each label in every column and row: they tell its area, centre and box.
+    columns = np.bincount((labels * width + np.arange(width)).ravel(), minlength=count * width)
+    rows = np.bincount((labels * height + np.arange(height)[:, None]).ravel(),
+                       minlength=count * height)
+    columns, rows = columns.reshape(count, width), rows.reshape(count, height)
+    area = np.maximum(columns.sum(axis=1), 1)
+    x, y = columns @ np.arange(width) / area, rows @ np.arange(height) / area
+    (left, right), (top, bottom) = _spans(columns), _spans(rows)
+    color = means(labels, cv2.split(picture))
+    instances = [
+        Instance(
+            label,
+            (int(left[label]), int(top[label]), int(right[label] - left[label]),
+             int(bottom[label] - top[label])),
+            int(area[label]),
+            (float(x[label]), float(y[label])),
+            tuple(map(float, color[:, label])),
         )
+        for label in range(1, count)
+    ]
     return EntityMap(labels, instances)

@@ -10,6 +10,9 @@ from diception_ros.tasks.entities import EntityMap, overlaps
 from diception_ros.tasks.pictures import resized_labels
 
 
+_SAMPLE = 160_000  # pixels of a picture, at least, that are compared
+
+
 class EntityFollower:
     """Gives each entity the label of the one it overlaps most in the frame before.
 
@@ -22,14 +25,15 @@ class EntityFollower:
         self.least = least  # IoU from which on it is the same one
         self.patience = patience
         self.most = most
-        self.last = None  # label image int32 (H, W) of what was seen last, per pixel
+        self.last = None  # label image int32 of what was seen last, per n-th pixel
         self.age = {}  # label -> frames since it was seen
         self.next = 1
 
     def follow(self, entities):
         """The same EntityMap with labels that last."""
-        labels = entities.labels
-        names = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+        every = (slice(None, None, max(1, int(np.sqrt(entities.labels.size / _SAMPLE)))),) * 2
+        labels = entities.labels[every]
+        names = np.zeros(int(entities.labels.max(initial=0)) + 1, np.int32)
         if self.last is not None:
             last = resized_labels(self.last, labels.shape)
             known = np.flatnonzero(np.bincount(last.ravel()))
@@ -45,10 +49,9 @@ class EntityFollower:
         for instance in entities.instances:
             if names[instance.label] == 0:
                 names[instance.label] = self._new()
-        shown = names[labels]
-        self._remember(shown, {int(names[instance.label]) for instance in entities.instances})
+        self._remember(names[labels], {int(names[one.label]) for one in entities.instances})
         return EntityMap(
-            shown,
+            names[entities.labels],
             [
                 replace(instance, label=int(names[instance.label]))
                 for instance in entities.instances

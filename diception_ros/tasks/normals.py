@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Surface normals: a picture of unit vectors, one axis a channel, 0.5 = zero."""
 
+import cv2
 import numpy as np
 
 from diception_ros.tasks.conventions import Conventions
@@ -36,12 +37,13 @@ class Normals:
     def decode(self, picture):
         """Where the picture gives no direction (grey), the answer is (0, 0, -1): facing the
         camera."""
-        vectors = (2 * clean(picture) - 1) @ self.axes
-        length = np.linalg.norm(vectors, axis=2, keepdims=True)
+        turned = np.column_stack([2 * self.axes.T, -self.axes.sum(axis=0)])  # of 2 p - 1
+        x, y, z = cv2.split(cv2.transform(clean(picture), turned))
+        length = cv2.sqrt(x * x + y * y + z * z)
         # Half a step of an 8-bit picture either way is no direction.
-        return np.where(
-            length > 1 / 255, vectors / np.maximum(length, 1e-6), np.array((0, 0, -1), np.float32)
-        )
+        grey = length <= 1 / 255
+        x[grey], y[grey], z[grey], length[grey] = 0, 0, -1, 1
+        return cv2.merge([part / length for part in (x, y, z)])
 
     def score(self, result, truth):
         """Mean and median angle to the true normal in degrees, where there is one (not sky)."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from diception_ros.tasks.entities import EntityMap, overlaps
+from diception_ros.tasks.entities import EntityMap, means, overlaps
 from diception_ros.tasks.truth import STUFF
 
 _LEAST_AREA = 0.001  # of the picture: smaller true segments are not counted
@@ -35,17 +35,10 @@ def with_categories(entities, strengths, least=0.35):
     """
     if not strengths or not entities.instances:
         return entities
-    names, flat = list(strengths), entities.labels.ravel()
-    area = np.maximum(np.bincount(flat), 1)
-    means = np.stack(
-        [
-            np.bincount(flat, np.nan_to_num(strength).ravel()) / area
-            for strength in strengths.values()
-        ]
-    )
+    names, brightness = list(strengths), means(entities.labels, strengths.values())
     named = []
     for instance in entities.instances:
-        chances = means[:, instance.label]
+        chances = brightness[:, instance.label]
         best = int(chances.argmax())
         known = chances[best] >= least
         named.append(
@@ -113,10 +106,7 @@ def panoptic_quality(counts):
 def labels_of(entities, mask, least=0.5):
     """The label image of those entities that lie in `mask`, bool (H, W), to more than `least`;
     else 0."""
-    flat = entities.labels.ravel()
-    area = np.bincount(flat)
-    inside = np.bincount(flat, np.asarray(mask, bool).ravel(), len(area)) > least * np.maximum(
-        area, 1
-    )
-    inside[0] = False
-    return np.where(inside[entities.labels], entities.labels, 0).astype(np.int32)
+    (share,) = means(entities.labels, [np.asarray(mask, bool)])
+    kept = np.where(share > least, np.arange(share.size), 0).astype(np.int32)
+    kept[0] = 0
+    return kept[entities.labels]

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from diception_ros.tasks.pictures import clean, resized
+from diception_ros.tasks.pictures import clean, grey, resized
 
 
 def iou(guess, mask):
@@ -29,7 +29,7 @@ class Segmentation:
         return np.repeat(mask[..., None], 3, axis=2)
 
     def decode(self, picture):
-        return clean(picture).mean(axis=2)
+        return grey(clean(picture))
 
     def score(self, result, truth, label=None, points=None):
         if label is None:

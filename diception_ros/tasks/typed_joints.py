@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from diception_ros.tasks.pictures import brightest
 from diception_ros.tasks.regions import noise_level
 from diception_ros.tasks.skeleton import JOINT_HUES, LIMB_LENGTHS, LIMBS, REACHES
 
@@ -28,12 +29,6 @@ _PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16), (7
           (13, 15), (14, 16), *((joint,) for joint in range(17)))
 # Which joint has the hue k / 17.
 _JOINT_OF_STEP = np.argsort(JOINT_HUES).astype(np.uint8)
-
-
-def brightest(picture):
-    """The largest channel, float32 (H, W); numpy's max over three is ten times slower."""
-    red, green, blue = cv2.split(picture)
-    return cv2.max(cv2.max(red, green), blue)
 
 
 def candidates(picture):
