@@ -36,18 +36,20 @@ _DISTINCT = _distinct()
 
 def depth(disparity, palette='viridis'):
     """Colours of a disparity (H, W) in [0, 1]; black where it is not finite."""
-    known = np.isfinite(disparity)
-    grey = (np.clip(np.where(known, disparity, 0), 0, 1) * 255).astype(np.uint8)
+    known = None
+    if not (disparity.min() >= 0 and disparity.max() <= 1):
+        known = np.isfinite(disparity)
+        disparity = np.where(known, disparity, 0).clip(0, 1)
+    grey = cv2.convertScaleAbs(disparity, alpha=255)
     if PALETTES[palette] is None:
         return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     picture = cv2.cvtColor(cv2.applyColorMap(grey, PALETTES[palette]), cv2.COLOR_BGR2RGB)
-    picture[~known] = 0
-    return picture
+    return picture if known is None else cv2.copyTo(picture, known.view(np.uint8))
 
 
 def normals(vectors):
     """Colours of optical-frame normals (H, W, 3): red left, green up, blue toward the camera."""
-    if not cv2.checkRange(vectors)[0]:                        # NaN: grey, as a zero is
+    if vectors.size and not np.isfinite(vectors.min() + vectors.max()):   # NaN: grey, as zero is
         vectors = np.nan_to_num(vectors)
     return cv2.convertScaleAbs(vectors, alpha=-127.5, beta=127.5)
 
@@ -55,7 +57,10 @@ def normals(vectors):
 def labels(label_image):
     """Colours (..., 3) of a label image (...) by id; 0 is black."""
     ids = np.asarray(label_image)
-    if ids.size and int(ids.max()) >= len(_DISTINCT):
+    largest = int(ids.max(initial=0))
+    if largest < 256 and ids.ndim == 2 and ids.size:
+        return cv2.applyColorMap(ids.astype(np.uint8), _DISTINCT[:256, None])
+    if largest >= len(_DISTINCT):
         ids = np.where(ids > 0, (ids.astype(np.int64) - 1) % (len(_DISTINCT) - 1) + 1, 0)
     return _DISTINCT.take(ids, axis=0)
 
@@ -71,12 +76,14 @@ def tinted(picture, colored, where, opacity):
     where: bool, or float in [0, 1], by which opacity is scaled.
     """
     if np.ndim(colored) < 3:
-        colored = np.full_like(picture, colored)
+        colored = cv2.merge([np.full(picture.shape[:2], v, np.uint8)
+                             for v in np.broadcast_to(colored, 3)])
     if where.dtype == bool:
         mixed = cv2.addWeighted(picture, 1 - opacity, colored, opacity, 0)
         return cv2.copyTo(mixed, where.view(np.uint8), picture.copy())
-    weight = np.multiply(where, opacity, dtype=np.float32)
-    return cv2.blendLinear(picture, colored, 1 - weight, weight)
+    weight = cv2.merge([cv2.convertScaleAbs(where, alpha=255 * opacity)] * 3)
+    return cv2.add(cv2.multiply(picture, 255 - weight, scale=1 / 255),
+                   cv2.multiply(colored, weight, scale=1 / 255))
 
 
 def borders(label_image):
@@ -164,8 +171,8 @@ def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, 
         picture = tinted(picture, labels(found), found > 0, opacity)
         entries += [(name, color_of(label)) for label, name in enumerate(categories, 1)]
     if perception.entities is not None:
-        edge = borders(perception.entities.labels)
-        picture[edge] = labels(perception.entities.labels[edge])
+        ids = perception.entities.labels
+        picture = cv2.copyTo(labels(ids), borders(ids).view(np.uint8), picture)
     if perception.segmentation is not None:
         picture = tinted(picture, SELECTED, perception.segmentation, opacity)
         picture[borders(perception.segmentation > 0.5)] = SELECTED

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Segmentation: the thing that was clicked."""
 
+import cv2
 import numpy as np
 from sensor_msgs.msg import Image
 
@@ -29,7 +30,7 @@ class Segmentation:
         if soft is None:
             soft = np.zeros(answer.rgb.shape[:2], np.float32)
         if self.mask.wanted:
-            mask = np.rint(soft * 255).astype(np.uint8)
+            mask = cv2.convertScaleAbs(soft, alpha=255)
             self.mask.publish(from_array(mask, 'mono8', answer.header))
         if self.color.wanted:
             picture = drawing.tinted(answer.rgb, 0, 1 - soft, 0.7)
