@@ -31,6 +31,7 @@ from diception_ros.tasks.panoptic import labels_of
 from diception_ros.tasks.semantic import strength
 
 DECODING = ('auto', 'batch', 'slices', 'tiles')
+SLOW_TO_READ = ('entities', 'pose')
 STAGES = ('preprocess', 'encode', 'sample', 'decode_latents', 'decode_results')
 
 
@@ -163,14 +164,17 @@ class DiceptionPipeline:
                  points: Sequence[tuple[float, float]] = (),
                  num_inference_steps: int | Mapping[str, int] | None = None,
                  guidance_scale: float | Mapping[str, float] | None = None, seed: int = 0,
-                 timings: dict[str, float] | None = None) -> Perception:
+                 timings: dict[str, float] | None = None,
+                 ready: Callable[[str, Perception], None] = lambda name, so_far: None,
+                 ) -> Perception:
         """Answer `tasks` about `image`, uint8 RGB (H, W, 3), at its own resolution.
 
         points: (x, y) in [0, 1], at least one for 'segmentation' and used by nothing else.
         num_inference_steps, guidance_scale: for all tasks, or by task name or kind ('semantic');
         None = the model's defaults. seed: the same noise for every task and every frame.
-        timings: receives milliseconds by stage (`STAGES`). Raises ValueError for what cannot be
-        done.
+        timings: receives milliseconds by stage (`STAGES`). ready(name, so_far) is called as soon as
+        a task's result is in the perception, those that are read fast first, people last: somebody
+        may use it while the others are read. Raises ValueError for what cannot be done.
         """
         # 1. Check the question before any work is done
         image = checked_image(image)
@@ -209,9 +213,11 @@ class DiceptionPipeline:
         painted = painted.permute(0, 2, 3, 1).cpu().numpy()           # (N, h, w, 3)
         for name, picture in zip(names, painted, strict=True):
             perception.pictures[name] = resize(picture, size)         # float32 (H, W, 3)
-        for name in sorted(names, key=lambda name: name == 'pose'):   # last: masks tell its people
-            given = {'masks': perception.people_labels} if name == 'pose' else {}   # apart
+        # The slow ones last, and people after the entities, whose masks tell them apart
+        for name in sorted(names, key=lambda name: SLOW_TO_READ.index(name) if name in SLOW_TO_READ else -1):
+            given = {'masks': perception.people_labels} if name == 'pose' else {}
             perception.add(name, self._tasks[name].decode(perception.pictures[name], **given))
+            ready(name, perception)
         clock.mark('decode_results')
         clock.stop()
         return perception

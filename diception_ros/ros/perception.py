@@ -70,31 +70,38 @@ class Perceiver:
             tasks = [task for task in tasks if task != 'segmentation']
         clock.mark('convert')
 
-        # 3. The model
-        stages = {}
-        if tasks:
-            steps, guidance = steps_and_guidance(settings, tasks)
-            perception = self.pipe(
-                rgb, tasks, [(_normalised(x, width), _normalised(y, height)) for x, y in points],
-                num_inference_steps=steps or None, guidance_scale=guidance or None,
-                seed=settings['seed'], timings=stages)
-        else:
-            from diception_ros.model import Perception
-            perception = Perception()
-        node.clicks.note_disparity(perception.depth)
-        if perception.entities is not None:
-            perception.entities = self._follower.follow(perception.entities)
-        clock.mark('infer')
-        clock.move('infer', 'decode', stages.get('decode_results', 0.0))
+        # 3. The model; 4. results to messages, on another thread while the next result is read
+        publication = node.outputs.publication(tasks, settings)
 
-        # 4. Results to messages, unless the node was deactivated meanwhile
-        if frame.generation != node.generation:
-            return
-        node.outputs.publish(Answer(
-            message.header, rgb, perception, settings, points, camera, camera_info,
-            node.inputs.reference_for(message.header, camera, settings), node.health))
+        def ready(name, perception):
+            if name == 'entities':
+                perception.entities = self._follower.follow(perception.entities)
+            if publication.answer is None:
+                publication.answer = Answer(
+                    message.header, rgb, perception, settings, points, camera, camera_info,
+                    node.inputs.reference_for(message.header, camera, settings), node.health)
+            if frame.generation == node.generation:  # unless the node was deactivated meanwhile
+                publication.go_on(name)
+
+        stages = {}
+        try:
+            if tasks:
+                steps, guidance = steps_and_guidance(settings, tasks)
+                self.pipe(rgb, tasks,
+                          [(_normalised(x, width), _normalised(y, height)) for x, y in points],
+                          num_inference_steps=steps or None, guidance_scale=guidance or None,
+                          seed=settings['seed'], timings=stages, ready=ready)
+            else:
+                from diception_ros.model import Perception
+                ready(None, Perception())
+            clock.mark('infer')
+            clock.move('infer', 'decode', stages.get('decode_results', 0.0))
+        finally:
+            publication.wait()
+        node.clicks.note_disparity(publication.answer.perception.depth)
         clock.mark('publish')
-        node.frame_answered(clock.finish())
+        if frame.generation == node.generation:
+            node.frame_answered(clock.finish())
 
 
 def _normalised(pixel, size):

@@ -8,6 +8,8 @@ An output is a class with
 To add one: write its file, and name it below.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 from diception_ros.ros.outputs.adapters import Adapters
 from diception_ros.ros.outputs.depth import Depth
 from diception_ros.ros.outputs.entities import Entities
@@ -33,6 +35,7 @@ class Outputs:
         self._node = node
         self._topics = {}
         self._outputs = [kind(self._advertise) for kind in KINDS]
+        self.thread = ThreadPoolExecutor(1, 'diception_publisher')
 
     def _advertise(self, message_type, name, latched=False):
         topic = Topic(self._node, message_type, name, latched)
@@ -65,13 +68,49 @@ class Outputs:
             self._node.health.mention(f'somebody listens to the results of {missing}, which the '
                                       "parameter 'tasks' does not have: ros2 param set it")
 
-    def publish(self, answer):
-        """Publish all of an Answer; an output that fails is reported, the others go on."""
-        for output in self._outputs:
-            try:
-                output.publish(answer)
-            except Exception as error:
-                name = type(output).__name__.lower()
-                self._node.health.count('failed')
-                self._node.health.error(f'publish {name}', f'cannot publish the output {name}: '
-                                        f'{type(error).__name__}: {error}')
+    def publish(self, output, answer):
+        """Publish one of the outputs of an Answer; if it fails, it is reported."""
+        try:
+            output.publish(answer)
+        except Exception as error:
+            name = type(output).__name__.lower()
+            self._node.health.count('failed')
+            self._node.health.error(f'publish {name}', f'cannot publish the output {name}: '
+                                    f'{type(error).__name__}: {error}')
+
+    def publication(self, tasks, settings):
+        """Return the Publication of a frame that `tasks` are run for."""
+        return Publication(self, self._outputs, set(tasks), settings)
+
+
+class Publication:
+    """The messages of one frame, sent on a thread of their own: what one task has found is on its
+    way while the results of the next are read.
+
+    An output goes out as soon as the tasks that it needs are done; one that needs none, when all
+    are. `answer`: the frame's Answer, to be set before the first `go_on`.
+    """
+
+    def __init__(self, outputs, every, tasks, settings):
+        self.answer = None
+        self._outputs = outputs
+        self._done = set()
+        needed = [output.tasks(settings) or tasks for output in every]
+        self._waiting = [(output, names & tasks)
+                         for output, names in zip(every, needed, strict=True)]
+        self._sent = []
+
+    def go_on(self, name):
+        """Send what waited for the task `name`, which is done, and for no other."""
+        self._done.add(name)
+        for output, needed in self._waiting:
+            if needed <= self._done:
+                self._sent.append(
+                    self._outputs.thread.submit(self._outputs.publish, output, self.answer))
+        self._waiting = [(output, needed) for output, needed in self._waiting
+                         if not needed <= self._done]
+
+    def wait(self):
+        """Wait until what was to be sent has been."""
+        for future in self._sent:
+            future.result()
