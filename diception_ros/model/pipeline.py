@@ -31,7 +31,7 @@ from diception_ros.tasks.panoptic import labels_of
 from diception_ros.tasks.semantic import strength
 
 DECODING = ('auto', 'batch', 'slices', 'tiles')
-SLOW_TO_READ = ('entities', 'pose')
+SLOW_TO_READ = {'entities': 1, 'pose': 2}  # in this order
 STAGES = ('preprocess', 'encode', 'sample', 'decode_latents', 'decode_results')
 
 
@@ -214,7 +214,7 @@ class DiceptionPipeline:
         for name, picture in zip(names, painted, strict=True):
             perception.pictures[name] = resize(picture, size)         # float32 (H, W, 3)
         # The slow ones last, and people after the entities, whose masks tell them apart
-        for name in sorted(names, key=lambda name: SLOW_TO_READ.index(name) if name in SLOW_TO_READ else -1):
+        for name in sorted(names, key=lambda name: SLOW_TO_READ.get(name, 0)):
             given = {'masks': perception.people_labels} if name == 'pose' else {}
             perception.add(name, self._tasks[name].decode(perception.pictures[name], **given))
             ready(name, perception)
