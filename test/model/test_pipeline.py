@@ -59,6 +59,21 @@ def test_poses_are_read_with_the_people_of_the_entity_picture(pipe, monkeypatch)
     assert (found.people_labels[on] == found.entities.labels[on]).all()
 
 
+def test_a_result_is_handed_over_as_soon_as_it_is_read_and_the_slow_ones_last(pipe):
+    told = []
+
+    def ready(name, so_far):
+        kind, _, detail = name.partition(':')
+        field = {'pose': 'poses'}.get(kind, kind)
+        found = getattr(so_far, field)
+        told.append(name)
+        assert found is not None and (not detail or detail in found)
+
+    seen = pipe(IMAGE, ['pose', 'entities', 'depth', 'semantic:person', 'normals'], ready=ready)
+    assert told == ['depth', 'semantic:person', 'normals', 'entities', 'pose']
+    assert seen.poses is not None
+
+
 def test_what_was_not_asked_for_is_none(pipe):
     seen = pipe(IMAGE, ['depth'])
     assert seen.normals is None and seen.entities is None and seen.semantic is None

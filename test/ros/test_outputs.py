@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is sent when of one frame's results."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+from diception_ros.ros.outputs import Publication
+
+
+class Output:
+    """An output that needs these tasks."""
+
+    def __init__(self, *tasks):
+        self._tasks = set(tasks)
+
+    def tasks(self, settings):
+        return self._tasks
+
+
+def publication(tasks, **outputs):
+    """A Publication of these outputs, and the list of the names it has sent."""
+    sent, names = [], {output: name for name, output in outputs.items()}
+    room = SimpleNamespace(thread=ThreadPoolExecutor(1),
+                           publish=lambda output, answer: sent.append((names[output], answer)))
+    made = Publication(room, list(outputs.values()), set(tasks), {})
+    made.answer = 'answer'
+    return made, sent
+
+
+def test_an_output_goes_out_once_and_as_soon_as_its_tasks_are_done():
+    frame, sent = publication(
+        ('depth', 'entities', 'semantic:person'), depth=Output('depth'),
+        entities=Output('entities', 'semantic:person'),
+        overlay=Output('depth', 'entities', 'semantic:person'))
+    for name, outputs in (('depth', ['depth']), ('semantic:person', ['depth']),
+                          ('entities', ['depth', 'entities', 'overlay'])):
+        frame.go_on(name)
+        frame.wait()
+        assert sent == [(output, 'answer') for output in outputs]
+
+
+def test_what_needs_no_task_or_one_that_is_off_does_not_stay_behind():
+    frame, sent = publication(('depth', 'pose'), announcement=Output(),
+                              off=Output('segmentation'), poses=Output('pose'))
+    frame.go_on('depth')
+    frame.wait()
+    assert [name for name, _ in sent] == ['off']
+    frame.go_on('pose')
+    frame.wait()
+    assert [name for name, _ in sent] == ['off', 'announcement', 'poses']
+
+
+def test_a_frame_that_needs_no_task_at_all_is_sent():
+    frame, sent = publication((), mask=Output('segmentation'), announcement=Output())
+    frame.go_on(None)
+    frame.wait()
+    assert [name for name, _ in sent] == ['mask', 'announcement']
+
+
+def test_nobody_waits_for_a_message_before_the_end():
+    frame, sent = publication(('depth', 'pose'), depth=Output('depth'), poses=Output('pose'))
+    gate = threading.Event()
+    frame._outputs.thread.submit(gate.wait)  # a slow message is under way
+    frame.go_on('depth')
+    frame.go_on('pose')
+    assert sent == []
+    gate.set()
+    frame.wait()
+    assert len(sent) == 2
