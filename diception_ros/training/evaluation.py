@@ -57,7 +57,8 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
                 angles = angle_between(answers['normals'], slopes)
                 sums[who].add('normals from depth', {'depth_deg': float(np.nanmedian(angles))})
             if 'entities' in names:
-                found = with_categories(answers['entities'], categories_of(answers))
+                bright = result.strengths if who == 'model' else categories_of(answers)
+                found = with_categories(answers['entities'], bright)
                 sums[who].panoptic.append(panoptic_counts(found, truth))
         if 'segmentation' in pipe.tasks:
             task = tasks['segmentation']
@@ -121,8 +122,8 @@ def answer_of(result, name: str) -> Any:
 
 
 def categories_of(answers: dict[str, Any]) -> dict[str, np.ndarray]:
-    """{category: float32 (H, W)} of the semantic answers among `answers`."""
-    return {name.partition(':')[2]: answer.astype(np.float32)
+    """{category: bool (H, W)} of the semantic answers among `answers`: as sure as can be."""
+    return {name.partition(':')[2]: answer
             for name, answer in answers.items() if name.startswith('semantic:')}
 
 
