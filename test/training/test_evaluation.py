@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation: a model that paints the truth reaches the ceiling, one that paints nothing does not.
 """
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from diception_ros.model import Perception
 from diception_ros.tasks import CATEGORIES, task_named
 from diception_ros.training.evaluation import clicks, evaluate
 from diception_ros.training.pictures import CONVENTIONS
@@ -27,15 +26,12 @@ class Oracle:
 
     def __call__(self, image, tasks, points=None):
         truth = self.known[image.tobytes()]
-        result = SimpleNamespace(semantic={})
+        result = Perception()
         for name in tasks:
             task = task_named(name, CONVENTIONS)
             picture = task.encode(truth, points=points)
-            answer = task.decode(np.zeros_like(picture) if self.blind else picture)
-            if name.startswith('semantic:'):
-                result.semantic[name.partition(':')[2]] = answer
-            else:
-                setattr(result, 'poses' if name == 'pose' else name, answer)
+            result.pictures[name] = np.zeros_like(picture) if self.blind else picture
+            result.add(name, task.decode(result.pictures[name]))
         return result
 
 
