@@ -18,6 +18,7 @@ from diception_ros.geometry import (
     normals_from_depth,
     point_cloud,
 )
+from diception_ros.tasks import STUFF
 from diception_ros.tasks.depth import relative_disparity
 from diception_ros.worlds import camera_move, random_view
 
@@ -37,7 +38,7 @@ def measure_geometry(scenes=40, moves=4, worlds='full', split='validation',
     Disparity is seen through 2 px of blur, 3 % of smooth multiplicative error and 1 % of noise,
     normals through a turn of 2 degrees that all share and 3 degrees of smooth error, the camera's
     height through an error of 1 %. Clicks are followed with that disparity known (`clicks.`), and
-    without (`clicks_alone.`). Returns a flat dict of floats: errors are shares (0.05 = 5 %)
+    without (`clicks_alone.`); things are what is neither floor nor wall. Returns a flat dict of floats: errors are shares (0.05 = 5 %)
     or degrees as the name says, `_ms` is processor time, the least of all runs. progress(done) is
     called after every scene and move.
     """
@@ -182,7 +183,7 @@ def _normals(view, times):
 
 
 def _clicks(seed, worlds, times):
-    """Clicks on the first frame of a camera move that stay in sight: (right, wrong, texture) each,
+    """Clicks on the first frame of a camera move that stay in sight, each as `_judged` has it:
     followed with the disparity of the frame before known, and without: two lists."""
     rng = np.random.default_rng(seed)
     clicks, before = None, None
@@ -203,7 +204,7 @@ def _clicks(seed, worlds, times):
 
 
 def _judged(clicks, points, truth):
-    """Of every click that was in sight all the time: (right, wrong, texture)."""
+    """Of every click that was in sight all the time: (right, wrong, texture, on a thing)."""
     results = []
     for click, point in zip(clicks, points):
         if not click['seen']:
@@ -212,7 +213,8 @@ def _judged(clicks, points, truth):
         column, row = np.rint(np.nan_to_num(point)).astype(int).clip(0, np.asarray(SIZE) - 1)
         right = (not lost and truth.instances[row, column] == click['label']
                  and np.linalg.norm(point - click['now']) <= RIGHT)
-        results.append((bool(right), not (right or lost), click['texture']))
+        results.append((bool(right), not (right or lost), click['texture'],
+                        truth.categories[click['label']] not in STUFF))
     return results
 
 
@@ -294,7 +296,9 @@ def _summary(figures, clicks, times):
             summary[f'{name}.refused'] = float(np.mean(np.isnan(values)))
     for way, results in zip(('clicks', 'clicks_alone'), clicks):
         textured = [click for click in results if click[2] > TEXTURE]
-        for name, chosen in ((way, results), (f'{way}.textured', textured)):
+        things = [click for click in textured if click[3]]
+        for name, chosen in ((way, results), (f'{way}.textured', textured),
+                             (f'{way}.textured_things', things)):
             right, wrong = (np.mean([c[k] for c in chosen]) if chosen else np.nan for k in (0, 1))
             summary |= {f'{name}.right': float(right), f'{name}.wrong': float(wrong),
                         f'{name}.lost': float(1 - right - wrong),
