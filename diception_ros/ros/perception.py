@@ -48,10 +48,12 @@ class Perceiver:
         settings = node.settings
 
         # 1. What does anybody want to know? Nothing: the frame costs nothing
-        wanted = node.outputs.tasks(settings)
+        needs = node.outputs.needs(settings)
+        wanted = set().union(*needs.values())
         tasks = [task for task in settings['tasks'] if task in wanted]
         node.outputs.mention_what_is_off(wanted, settings)
-        if not node.outputs.wanted() or frame.generation != node.generation or self.pipe is None:
+        asked = wanted or node.outputs.wanted()
+        if not asked or frame.generation != node.generation or self.pipe is None:
             node.health.count('unasked')
             return
         clock = _Stages(frame.arrived)
@@ -71,7 +73,7 @@ class Perceiver:
         clock.mark('convert')
 
         # 3. The model; 4. results to messages, on another thread while the next result is read
-        publication = node.outputs.publication(tasks, settings)
+        publication = node.outputs.publication(needs, tasks)
 
         def ready(name, perception):
             if name == 'entities':

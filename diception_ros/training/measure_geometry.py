@@ -38,9 +38,9 @@ def measure_geometry(scenes=40, moves=4, worlds='full', split='validation',
     Disparity is seen through 2 px of blur, 3 % of smooth multiplicative error and 1 % of noise,
     normals through a turn of 2 degrees that all share and 3 degrees of smooth error, the camera's
     height through an error of 1 %. Clicks are followed with that disparity known (`clicks.`), and
-    without (`clicks_alone.`); things are what is neither floor nor wall. Returns a flat dict of floats: errors are shares (0.05 = 5 %)
-    or degrees as the name says, `_ms` is processor time, the least of all runs. progress(done) is
-    called after every scene and move.
+    without (`clicks_alone.`); things are what is neither floor nor wall. Returns a flat dict of
+    floats: errors are shares (0.05 = 5 %) or degrees as the name says, `_ms` is processor time, the
+    least of all runs. progress(done) is called after every scene and move.
     """
     figures, times = {}, {}
     for index in range(scenes):

@@ -8,31 +8,21 @@ from types import SimpleNamespace
 from diception_ros.ros.outputs import Publication
 
 
-class Output:
-    """An output that needs these tasks."""
-
-    def __init__(self, *tasks):
-        self._tasks = set(tasks)
-
-    def tasks(self, settings):
-        return self._tasks
-
-
-def publication(tasks, **outputs):
-    """A Publication of these outputs, and the list of the names it has sent."""
-    sent, names = [], {output: name for name, output in outputs.items()}
+def publication(tasks, **needs):
+    """A Publication of outputs by name that need these tasks, and the list of what it has sent."""
+    sent = []
     room = SimpleNamespace(thread=ThreadPoolExecutor(1),
-                           publish=lambda output, answer: sent.append((names[output], answer)))
-    made = Publication(room, list(outputs.values()), set(tasks), {})
+                           publish=lambda output, answer: sent.append((output, answer)))
+    made = Publication(room, {name: set(needed) for name, needed in needs.items()}, set(tasks))
     made.answer = 'answer'
     return made, sent
 
 
 def test_an_output_goes_out_once_and_as_soon_as_its_tasks_are_done():
     frame, sent = publication(
-        ('depth', 'entities', 'semantic:person'), depth=Output('depth'),
-        entities=Output('entities', 'semantic:person'),
-        overlay=Output('depth', 'entities', 'semantic:person'))
+        ('depth', 'entities', 'semantic:person'), depth=('depth',),
+        entities=('entities', 'semantic:person'),
+        overlay=('depth', 'entities', 'semantic:person'))
     for name, outputs in (('depth', ['depth']), ('semantic:person', ['depth']),
                           ('entities', ['depth', 'entities', 'overlay'])):
         frame.go_on(name)
@@ -41,8 +31,8 @@ def test_an_output_goes_out_once_and_as_soon_as_its_tasks_are_done():
 
 
 def test_what_needs_no_task_or_one_that_is_off_does_not_stay_behind():
-    frame, sent = publication(('depth', 'pose'), announcement=Output(),
-                              off=Output('segmentation'), poses=Output('pose'))
+    frame, sent = publication(('depth', 'pose'), announcement=(),
+                              off=('segmentation',), poses=('pose',))
     frame.go_on('depth')
     frame.wait()
     assert [name for name, _ in sent] == ['off']
@@ -52,14 +42,14 @@ def test_what_needs_no_task_or_one_that_is_off_does_not_stay_behind():
 
 
 def test_a_frame_that_needs_no_task_at_all_is_sent():
-    frame, sent = publication((), mask=Output('segmentation'), announcement=Output())
+    frame, sent = publication((), mask=('segmentation',), announcement=())
     frame.go_on(None)
     frame.wait()
     assert [name for name, _ in sent] == ['mask', 'announcement']
 
 
 def test_nobody_waits_for_a_message_before_the_end():
-    frame, sent = publication(('depth', 'pose'), depth=Output('depth'), poses=Output('pose'))
+    frame, sent = publication(('depth', 'pose'), depth=('depth',), poses=('pose',))
     gate = threading.Event()
     frame._outputs.thread.submit(gate.wait)  # a slow message is under way
     frame.go_on('depth')

@@ -52,9 +52,9 @@ class Outputs:
         """Whether anybody wants anything."""
         return any(topic.wanted for topic in self._topics.values())
 
-    def tasks(self, settings):
-        """Return the set of tasks that somebody's outputs need, also those that are off."""
-        return set().union(*(output.tasks(settings) for output in self._outputs))
+    def needs(self, settings):
+        """Return {output: the tasks that it needs now}, also those that are off."""
+        return {output: output.tasks(settings) for output in self._outputs}
 
     def mention_what_is_off(self, wanted, settings):
         """Tell listeners who wait in vain, because a task is off, once; recorders listen to all."""
@@ -78,9 +78,9 @@ class Outputs:
             self._node.health.error(f'publish {name}', f'cannot publish the output {name}: '
                                     f'{type(error).__name__}: {error}')
 
-    def publication(self, tasks, settings):
-        """Return the Publication of a frame that `tasks` are run for."""
-        return Publication(self, self._outputs, set(tasks), settings)
+    def publication(self, needs, tasks):
+        """Return the Publication of a frame that `tasks` are run for; needs: as `needs` gave it."""
+        return Publication(self, needs, set(tasks))
 
 
 class Publication:
@@ -91,13 +91,11 @@ class Publication:
     are. `answer`: the frame's Answer, to be set before the first `go_on`.
     """
 
-    def __init__(self, outputs, every, tasks, settings):
+    def __init__(self, outputs, needs, tasks):
         self.answer = None
         self._outputs = outputs
         self._done = set()
-        needed = [output.tasks(settings) or tasks for output in every]
-        self._waiting = [(output, names & tasks)
-                         for output, names in zip(every, needed, strict=True)]
+        self._waiting = [(output, (needed or tasks) & tasks) for output, needed in needs.items()]
         self._sent = []
 
     def go_on(self, name):
