@@ -27,6 +27,7 @@ from diception_ros.cli.source import FROM_IMAGE, TASKS
 
 SIZES = ((640, 480), (1280, 720))
 IMAGE = '/bench/image'
+LATENCY = '/diception/diception/debug/latency_ms'
 ANSWER = '/bench/answer'
 # The goals: added time as a multiple of the echo's round trip.
 DEPTH_ONLY, ALL_OUTPUTS = 1.3, 2.5
@@ -84,10 +85,10 @@ def node(
                 measured = _node(size, frames, outputs, model, device)
                 sizes = measured.pop('bytes')
                 floor = _bare(size, frames, sizes)
-            added = measured['last_ms'] - measured['model_ms']
+            added = measured['added_ms']
             results.append({
                 'size': f'{size[0]}x{size[1]}', 'outputs': what, 'megabytes': sum(sizes) / 1e6,
-                'echo_ms': echo, 'floor_ms': floor, **measured, 'added_ms': added,
+                'echo_ms': echo, 'floor_ms': floor, **measured,
                 'times_echo': added / echo, 'goal': goal, 'times_floor': added / floor,
             })
     if as_json:
@@ -122,6 +123,7 @@ class _Laps:
         self._bytes: dict[str, int] = {}
         self._stages: dict[str, float] = {}
         self._stamp = -1
+        self.totals: list[float] = []  # of each lap, as the node says it: from callback to publish
 
     def hear(self, topic: str, moment: float, data: bytes) -> None:
         from diception_ros.ros import bags
@@ -129,6 +131,9 @@ class _Laps:
         with self._changed:
             if topic == '/diagnostics':
                 self._stages = _stages(data)
+            elif topic == LATENCY:
+                self.totals.append(bags.decode(data, 'std_msgs/msg/Float64').data)
+                self._times[topic] = moment
             elif bags.stamp_of(data) == self._stamp:
                 self._times.setdefault(topic, moment)
                 self._bytes[topic] = len(data)
@@ -146,7 +151,7 @@ class _Laps:
         with self._changed:
             if not self._changed.wait_for(lambda: topics <= set(self._times), seconds):
                 return []
-            return [(self._times[topic] - begin) * 1000 for topic in topics]
+            return [(self._times[topic] - begin) * 1000 for topic in topics - {LATENCY}]
 
     def sizes(self) -> list[int]:
         """Bytes of the last message of each topic."""
@@ -232,7 +237,8 @@ def _running(code: str, arguments: Sequence[int]) -> Iterator[subprocess.Popen]:
 def _node(
     size: tuple[int, int], frames: int, outputs: tuple[str, ...], model: str, device: str
 ) -> dict[str, float]:
-    """Medians of the first and the last output's lap and of the model's own time, ms."""
+    """Medians of the first and the last output's lap, of the model's own time, and of what is
+    added to it, ms."""
     from diception_ros.cli.live import NAMESPACE, Graph, introduce, node_process
 
     topics = {f'{NAMESPACE}/{name}' for name in outputs}
@@ -243,17 +249,23 @@ def _node(
         node_process(Path(folder) / 'node.log', parameters, {'image': IMAGE}) as process,
         Graph(laps.hear, 'bench') as graph,
     ):
-        offered = introduce(graph, process, IMAGE, {IMAGE: 'sensor_msgs/msg/Image'}, topics)
-        for topic in (*topics, '/diagnostics'):
+        offered = introduce(graph, process, IMAGE, {IMAGE: 'sensor_msgs/msg/Image'},
+                            {*topics, LATENCY})
+        for topic in (*topics, LATENCY, '/diagnostics'):
             graph.hear(topic, offered[topic], depth=1)
-        measured = np.array(_laps(laps, graph, size, frames, topics, process.check))
+        measured = np.array(_laps(laps, graph, size, frames, {*topics, LATENCY}, process.check))
         stages = laps.stages()
     if 'infer' not in stages:
         raise Failure('diception_node reports no latency of its stage infer on /diagnostics')
+    # Frame by frame, or the model's ups and downs would drown what is added to it.
+    beside = np.median(measured.max(axis=1) - laps.totals[-frames:])
+    added = beside + sum(stages[stage] for stage in ('wait', 'convert', 'publish'))
+    last = float(np.median(measured.max(axis=1)))
     return {
         'first_ms': float(np.median(measured.min(axis=1))),
-        'last_ms': float(np.median(measured.max(axis=1))),
-        'model_ms': stages['infer'] + stages.get('decode', 0.0),
+        'last_ms': last,
+        'model_ms': last - float(added),
+        'added_ms': float(added),
         'stages_ms': stages,
         'bytes': laps.sizes(),
     }
