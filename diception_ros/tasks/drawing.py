@@ -175,7 +175,8 @@ def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, 
         picture = cv2.copyTo(labels(ids), borders(ids).view(np.uint8), picture)
     if perception.segmentation is not None:
         picture = tinted(picture, SELECTED, perception.segmentation, opacity)
-        picture[borders(perception.segmentation > 0.5)] = SELECTED
+        edge = borders(perception.segmentation > 0.5).view(np.uint8)
+        picture = cv2.max(picture, cv2.merge([255 * edge] * 3))  # SELECTED is white
         entries.append(('clicked', SELECTED))
     if perception.poses:
         skeletons(picture, [person.keypoints for person in perception.poses])
