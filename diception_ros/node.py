@@ -87,6 +87,7 @@ class DiceptionNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.health.blocked = ''
         self.outputs.prepare(settings)
+        self.inputs.prepare(settings)
         self.health.tell(f"configured: model '{settings['model']}' on {settings['device']}, "
                          f'tasks {", ".join(settings["tasks"])}')
         return super().on_configure(state)
@@ -156,6 +157,7 @@ class DiceptionNode(LifecycleNode):
     def apply_parameters(self, changed):
         self.settings = self.settings_with(changed)
         self.outputs.prepare(self.settings)
+        self.inputs.prepare(self.settings)
 
     def settings_with(self, changed):
         known = {p.name: p.value for p in changed if p.name in parameters.BY_NAME}

@@ -29,6 +29,7 @@ class Answer:
     camera_info: Any      # CameraInfo with this frame's header, None while unknown
     reference: Any        # float32 (h, w) metres, NaN unknown; None where there is none
     health: Any           # ros.diagnostics.Health
+    gravity: Any = None   # (3,) the direction of down in the optical frame, None while unknown
 
     @cached_property
     def metric_depth(self):
@@ -49,7 +50,7 @@ class Answer:
             scale = fit_reference(disparity, self.reference)
         elif mode == 'ground_plane':
             scale = fit_ground_plane(disparity, self.perception.normals, self.camera,
-                                     self.settings['depth.camera_height'])
+                                     self.settings['depth.camera_height'], self.gravity)
         else:
             scale = fit_near_far(self.settings['depth.near'], self.settings['depth.far'])
         self.health.note('depth scale', f'1/z = {scale.a:.4g} D + {scale.b:.4g}' if scale.ok

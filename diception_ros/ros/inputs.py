@@ -208,6 +208,24 @@ class Inputs:
         self._node.transforms.listen()  # where TF is missing, the picture that needs it says so
         self._clouds.append(message)
 
+    def prepare(self, settings):
+        """Collect what the settings will need; on the executor's thread."""
+        if settings['depth.gravity_frame']:
+            self._node.transforms.listen()  # where TF is missing, the picture that needs it says so
+
+    def gravity_for(self, header, settings):
+        """Return the direction of down in the camera's optical frame, float64 (3,), or None."""
+        frame = settings['depth.gravity_frame']
+        if settings['depth.scale'] != 'ground_plane' or not frame:
+            return None
+        try:
+            to_camera = self._node.transforms.matrix(header.frame_id, frame, header.stamp)
+        except LookupError as error:
+            self._node.health.warn('gravity', 'depth.gravity_frame is not used, the floor is found '
+                                   f'by the normals alone: {error}')
+            return None
+        return -to_camera[:3, 2]
+
     def reference_for(self, header, camera, settings):
         """Return the reference depth nearest in time, float32 metres (h, w), or None.
 

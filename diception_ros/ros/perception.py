@@ -81,7 +81,8 @@ class Perceiver:
             if publication.answer is None:
                 publication.answer = Answer(
                     message.header, rgb, perception, settings, points, camera, camera_info,
-                    node.inputs.reference_for(message.header, camera, settings), node.health)
+                    node.inputs.reference_for(message.header, camera, settings), node.health,
+                    node.inputs.gravity_for(message.header, settings))
             if frame.generation == node.generation:  # unless the node was deactivated meanwhile
                 publication.go_on(name)
 

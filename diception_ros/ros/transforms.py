@@ -22,7 +22,7 @@ class Transforms:
             from tf2_ros import Buffer, TransformListener
         except ImportError as error:
             self._problem = (f'tf2_ros is not installed ({error}): install '
-                             "ros-$ROS_DISTRO-tf2-ros-py, or click in the camera's own frame")
+                             "ros-$ROS_DISTRO-tf2-ros-py, or use the camera's own frame")
             return self._problem
         self._buffer = Buffer(node=self._node)
         self._listener = TransformListener(self._buffer, self._node)

@@ -37,11 +37,11 @@ def answer(logger):
     """Return a function that makes an Answer of a slope from 4 m (left) to 1 m (right)."""
     disparity = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (60, 1))
 
-    def make(reference=None, camera=CAMERA, perception=None, **settings):
+    def make(reference=None, camera=CAMERA, perception=None, gravity=None, **settings):
         changed = {name.replace('__', '.'): value for name, value in settings.items()}
         return Answer(Header(), np.zeros((60, 80, 3), np.uint8),
                       perception or Perception(depth=disparity), {**defaults(), **changed}, [],
-                      camera, None, reference, Health(logger))
+                      camera, None, reference, Health(logger), gravity)
     return make
 
 
@@ -85,6 +85,27 @@ def test_ground_plane_says_what_it_lacks(answer, logger, changed, words):
     found = answer(depth__scale='ground_plane', depth__camera_height=1.0, **changed)
     assert found.metric_depth is None
     assert words in logger.lines[0]
+
+
+def test_gravity_corrects_normals_that_are_turned(answer):
+    """A camera 1 m above a floor, pitched down by 20 degrees; the normals say 26."""
+    height, width = 240, 320
+    camera = CameraModel(np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), size=(width, height))
+    v, u = np.mgrid[:height, :width]
+    rays = np.stack([(u - 160) / 200, (v - 120) / 200, np.ones(u.shape)], -1)
+    down, wrong = (np.array([0, np.cos(a), np.sin(a)]) for a in np.radians((20, 26)))
+    inverse = np.maximum(rays @ down, 0.05)  # a wall where the floor is 20 m away
+    scale = inverse.max() - 0.05
+    perception = Perception(
+        depth=((inverse - 0.05) / scale).astype(np.float32),
+        normals=np.where(inverse[..., None] > 0.05, -wrong, (0, 0, -1)).astype(np.float32))
+    errors = {}
+    for name, gravity in (('known', down), ('unknown', None)):
+        metres = answer(camera=camera, perception=perception, gravity=gravity,
+                        depth__scale='ground_plane', depth__camera_height=1.0).metric_depth
+        floor = inverse > 0.3
+        errors[name] = np.nanmedian(np.abs(metres * inverse - 1)[floor])
+    assert errors['known'] < 0.02 < errors['unknown']
 
 
 def test_the_sky_has_no_metres_where_it_is_seen(answer):

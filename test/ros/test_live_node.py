@@ -140,6 +140,18 @@ def test_metres_come_from_a_depth_picture_or_a_lidar_and_keep_its_own_pixels(rob
     assert answers['depth/camera_info'].header == image.header
 
 
+def test_a_frame_without_the_transform_of_gravity_is_answered_and_says_so(robot):
+    robot.listen('depth/image_raw')
+    robot.tell(camera_info(64, 48))
+    for change in ({'depth__camera_height': 1.0}, {'depth__gravity_frame': 'odom'},
+                   {'depth__scale': 'ground_plane'}):
+        assert robot.set(**change) == ''
+    start = len(robot.node.text())
+    robot.ask(from_array(picture(), 'rgb8', robot.header()))
+    robot.node.wait_for_line('depth.gravity_frame is not used, the floor is found by the normals '
+                             'alone: .*odom', after=start)
+
+
 def test_label_info_reaches_those_who_subscribe_late(robot):
     from rclpy.qos import DurabilityPolicy, QoSProfile
     robot.listen('semantic/labels')

@@ -12,7 +12,7 @@ VALUES = {
     'max_rate': (30, -1.0), 'seed': (7, -1), 'num_inference_steps': (2, 5000),
     'guidance_scale': (1.5, float('nan')), 'rectified': (True, 1),
     'depth.scale': ('near_far', 'ground_plane'), 'depth.near': (0.5, 50.0),
-    'depth.far': (20, 0.1), 'depth.camera_height': (1.2, -1.0),
+    'depth.far': (20, 0.1), 'depth.camera_height': (1.2, -1.0), 'depth.gravity_frame': ('odom', 3),
     'depth.reference_tolerance': (1.0, 100.0), 'depth.keep_reference': (False, 'no'),
     'cloud.stride': (2, 0), 'points.mode': ('fixed', 'loose'),
     'points.on_full': ('refuse', 'maybe'), 'points.fixed_frame': ('odom', 3),

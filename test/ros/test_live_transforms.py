@@ -114,3 +114,18 @@ def test_metres_come_from_a_lidar_in_its_own_frame(robot):
     metres = asked(robot, 'depth/image_raw', CAMERA_POSE, before)
     metres = np.frombuffer(metres.data, np.float32).reshape(120, 160)
     np.testing.assert_allclose(metres[40:60], 2.0, atol=1e-3)
+
+
+def test_a_gravity_frame_is_looked_up_at_the_images_stamp_and_only_missed_aloud(robot):
+    robot.listen('depth/image_raw')
+    robot.tell(CameraInfo(width=160, height=120, k=K, distortion_model='plumb_bob', d=[0.0] * 5))
+    assert robot.set(depth__camera_height=1.0) == '' and robot.set(depth__gravity_frame='map') == ''
+    assert robot.set(depth__scale='ground_plane') == ''
+    start = len(robot.node.text())
+    asked(robot, 'depth/image_raw', CAMERA_POSE)
+    assert 'gravity_frame' not in robot.node.text()[start:]
+    late = image(robot)
+    late.header.stamp.sec += 1000
+    robot.ask(late, 'depth/image_raw')
+    robot.node.wait_for_line('depth.gravity_frame is not used, the floor is found by the normals '
+                             "alone: no transform from 'map'", after=start)
