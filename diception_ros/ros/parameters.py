@@ -93,8 +93,9 @@ TABLE = (
               'near_far.', 0.001, 1000.0),
     Parameter('depth.camera_height', 0.0, 'Height of the camera above the floor, metres, for '
               'depth.scale ground_plane; 0 = unknown.', 0.0, 100.0),
-    Parameter('depth.gravity_frame', '', 'Frame whose z axis points up (odom, base_footprint): with '
-              "TF it tells ground_plane the floor's direction; empty = read from the normals."),
+    Parameter('depth.gravity_frame', '', 'Frame whose z axis points up (odom, base_footprint): '
+              "with TF it tells ground_plane the floor's direction; empty = read from the "
+              'normals.'),
     Parameter('depth.reference_tolerance', 0.1, 'A reference is used for images whose stamp '
               'is at most this many seconds away.', 0.0, 10.0),
     Parameter('depth.keep_reference', True, "Where the reference has a value, depth/image_raw has "

@@ -90,7 +90,7 @@ def test_ground_plane_says_what_it_lacks(answer, logger, changed, words):
 def test_gravity_corrects_normals_that_are_turned(answer):
     """A camera 1 m above a floor, pitched down by 20 degrees; the normals say 26."""
     height, width = 240, 320
-    camera = CameraModel(np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), size=(width, height))
+    camera = CameraModel([200, 0, 160, 0, 200, 120, 0, 0, 1], (width, height))
     v, u = np.mgrid[:height, :width]
     rays = np.stack([(u - 160) / 200, (v - 120) / 200, np.ones(u.shape)], -1)
     down, wrong = (np.array([0, np.cos(a), np.sin(a)]) for a in np.radians((20, 26)))
