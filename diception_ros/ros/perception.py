@@ -6,6 +6,7 @@ import time
 
 from diception_ros.ros import images
 from diception_ros.ros.answer import Answer
+from diception_ros.ros.memory import give_back_freed_memory
 from diception_ros.ros.parameters import steps_and_guidance
 from diception_ros.tasks.following import EntityFollower
 
@@ -33,6 +34,7 @@ class Perceiver:
         pipe.warm_up([task for task in settings['tasks'] if task in pipe.tasks])
         self.pipe = pipe
         self._follower = EntityFollower()
+        give_back_freed_memory()
 
     def free(self):
         """Let go of the model and its memory."""
@@ -41,6 +43,7 @@ class Perceiver:
             pipe.close()
         del pipe
         gc.collect()
+        give_back_freed_memory()
 
     def answer(self, frame):
         """Answer one frame: all results of it, or an exception."""
