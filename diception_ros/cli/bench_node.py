@@ -139,7 +139,8 @@ class _Laps:
                 self._bytes[topic] = len(data)
             self._changed.notify_all()
 
-    def lap(self, graph, data: bytes, stamp: int, topics: set[str], seconds: float) -> list[float]:
+    def lap(self, graph, data: bytes, stamp: int, topics: set[str],
+            seconds: float) -> dict[str, float]:
         """Send a picture; milliseconds until each of the topics answered it. Empty: too long."""
         from diception_ros.ros import bags
 
@@ -150,8 +151,8 @@ class _Laps:
         graph.publish(IMAGE, data)
         with self._changed:
             if not self._changed.wait_for(lambda: topics <= set(self._times), seconds):
-                return []
-            return [(self._times[topic] - begin) * 1000 for topic in topics - {LATENCY}]
+                return {}
+            return {topic: (self._times[topic] - begin) * 1000 for topic in topics - {LATENCY}}
 
     def sizes(self) -> list[int]:
         """Bytes of the last message of each topic."""
@@ -187,7 +188,9 @@ def _picture(size: tuple[int, int]) -> bytes:
     return bags.encode(bags.image(bags.header(0, 'bench'), rgb, 'rgb8'))
 
 
-def _laps(laps: _Laps, graph, size, frames: int, topics: set[str], alive) -> list[list[float]]:
+def _laps(
+    laps: _Laps, graph, size, frames: int, topics: set[str], alive
+) -> list[dict[str, float]]:
     """`frames` laps after those that it takes to get going."""
     picture, measured, going = _picture(size), [], 0
     for stamp in range(1, 20 + frames + 10):
@@ -220,7 +223,8 @@ def _bare(size: tuple[int, int], frames: int, answers: Sequence[int] = ()) -> fl
         wait_until(lambda: graph.listeners(IMAGE) > 0 and all(map(graph.hears, topics)), alive, 60)
         for topic in topics:
             graph.hear(topic, 'sensor_msgs/msg/Image', depth=1)
-        return statistics.median(map(max, _laps(laps, graph, size, frames, topics, alive)))
+        measured = _laps(laps, graph, size, frames, topics, alive)
+        return statistics.median(max(lap.values()) for lap in measured)
 
 
 @contextlib.contextmanager
@@ -237,7 +241,7 @@ def _running(code: str, arguments: Sequence[int]) -> Iterator[subprocess.Popen]:
 def _node(
     size: tuple[int, int], frames: int, outputs: tuple[str, ...], model: str, device: str
 ) -> dict[str, float]:
-    """Medians of the first and the last output's lap, of the model's own time, and of what is
+    """Medians of each output's lap and of the last one's, of the model's own time, and of what is
     added to it, ms."""
     from diception_ros.cli.live import NAMESPACE, Graph, introduce, node_process
 
@@ -253,19 +257,21 @@ def _node(
                             {*topics, LATENCY})
         for topic in (*topics, LATENCY, '/diagnostics'):
             graph.hear(topic, offered[topic], depth=1)
-        measured = np.array(_laps(laps, graph, size, frames, {*topics, LATENCY}, process.check))
+        measured = _laps(laps, graph, size, frames, {*topics, LATENCY}, process.check)
         stages = laps.stages()
     if 'infer' not in stages:
         raise Failure('diception_node reports no latency of its stage infer on /diagnostics')
     # Frame by frame, or the model's ups and downs would drown what is added to it.
-    beside = np.median(measured.max(axis=1) - laps.totals[-frames:])
-    added = beside + sum(stages[stage] for stage in ('wait', 'convert', 'publish'))
-    last = float(np.median(measured.max(axis=1)))
+    laps_of = np.array([max(lap.values()) for lap in measured])
+    added = float(np.median(laps_of - laps.totals[-frames:])
+                  + sum(stages[stage] for stage in ('wait', 'convert', 'publish')))
+    last = float(np.median(laps_of))
     return {
-        'first_ms': float(np.median(measured.min(axis=1))),
         'last_ms': last,
-        'model_ms': last - float(added),
-        'added_ms': float(added),
+        'model_ms': last - added,
+        'added_ms': added,
         'stages_ms': stages,
+        'outputs_ms': {name: statistics.median(lap[f'{NAMESPACE}/{name}'] for lap in measured)
+                       for name in outputs},
         'bytes': laps.sizes(),
     }
