@@ -23,11 +23,12 @@ import numpy as np
 import typer
 
 from diception_ros.cli import Failure
+from diception_ros.cli.live import NODE
 from diception_ros.cli.source import FROM_IMAGE, TASKS
 
 SIZES = ((640, 480), (1280, 720))
 IMAGE = '/bench/image'
-LATENCY = '/diception/diception/debug/latency_ms'
+LATENCY = f'{NODE}/debug/latency_ms'
 ANSWER = '/bench/answer'
 # The goals: added time as a multiple of the echo's round trip.
 DEPTH_ONLY, ALL_OUTPUTS = 1.3, 2.5

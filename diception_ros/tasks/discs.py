@@ -15,6 +15,11 @@ _RED = 0.45  # red over the other channels, from which on a pixel is a disc's
 _LEAST_RED = 0.25  # however pale the discs are
 _MOST_BLOBS = 200
 _ROUND = 1.1  # a blob longer than this is more than one disc
+_MOST_IN_BLOB, _MOST_HIDDEN, _MOST_MOVES = 8, 2, 3
+_MOST_FITTED = 30  # blobs of a picture
+_WORTH = 0.2  # squared difference over a disc's radius squared that one more disc must mend
+_PRICE = 0.2  # what a disc counts when covers by discs of several radii are compared
+_GUESSED = 0.5  # score of a disc that no border votes for
 
 
 def disc_radius(keypoints, shape):
@@ -53,7 +58,7 @@ def find_discs(picture):
     if known.size == 0:
         known = np.array([max(2.0, float(cv2.distanceTransform(mask, cv2.DIST_L2, 5).max()))])
     usual = float(np.median(known))
-    found = []
+    found, several = [], 0
     order = 1 + np.argsort(-area[1:])[:_MOST_BLOBS]
     for blob in order:
         if area[blob] < 0.2 * np.pi * usual**2:
@@ -75,9 +80,11 @@ def find_discs(picture):
         window = np.s_[top : y + h + margin, left : x + w + margin]
         part = np.where(blobs[window] == blob, redness[window], 0)
         best = min(
-            (_split((blobs[window] == blob), part, radius) for radius in radii),
+            (_split(blobs[window] == blob, part, radius, several < _MOST_FITTED)
+             for radius in radii),
             key=lambda split: split[0],
         )
+        several += 1
         found += [(cx + left, cy + top, radius, score) for cx, cy, radius, score in best[1]]
     return np.array(found, np.float32).reshape(-1, 4)
 
@@ -91,9 +98,9 @@ def _longish(mask):
     return (half + root) / max(half - root, 1e-6)
 
 
-def _split(mask, redness, radius):
-    """Discs of one radius that cover a blob: the pixels that stay wrong, [(x, y, radius,
-    score)]."""
+def _split(mask, redness, radius, finely):
+    """Discs of one radius that cover a blob: how wrong they are, [(x, y, radius, score)]. finely:
+    take the time to tell those apart that nearly lie on each other."""
     height, width = mask.shape
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
     # 1. Every border pixel votes for the place one radius inwards.
@@ -144,11 +151,67 @@ def _split(mask, redness, radius):
     if not chosen:
         chosen = [int(strength.argmax())]
         covered = drawn[chosen[0]]
-    wrong = np.count_nonzero(covered != mask) + 6.0 * len(chosen)
     top = max(float(strength.max()), 1e-6)
-    return wrong, [
-        (*spots[one], radius, float(np.clip(strength[one] / top, 0.1, 1))) for one in chosen
+    scores = [float(np.clip(strength[one] / top, 0.1, 1)) for one in chosen]
+    # 3. Moved to where they explain it best; one more where that explains it much better. What is
+    # larger is no skeleton's.
+    places = spots[chosen]
+    wrong = _difference(soft, _away(soft, places).min(axis=0), radius)
+    finely &= bool(np.count_nonzero(mask) < _MOST_IN_BLOB * np.pi * radius**2)
+    if finely:
+        places, wrong = _fitted(soft, places, radius)
+    while finely and len(places) < len(chosen) + _MOST_HIDDEN:
+        bare = cv2.GaussianBlur(soft - _cover(_away(soft, places).min(axis=0), radius), (0, 0), 1.0)
+        row, column = np.unravel_index(int(bare.argmax()), bare.shape)
+        more, left = _fitted(soft, np.vstack([places, (column, row)]), radius)
+        if left > wrong - _WORTH * radius**2:
+            break
+        places, wrong = more, left
+        scores.append(_GUESSED)
+    return wrong + _PRICE * radius**2 * len(places), [
+        (x, y, radius, score) for (x, y), score in zip(places, scores, strict=True)
     ]
+
+
+def _away(soft, spots):
+    """Squared distance of each pixel of a window (H, W) from spots (N, 2), float32 (N, H, W)."""
+    x, y = np.float32(spots).T[..., None, None]
+    height, width = soft.shape
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    return (np.arange(width, dtype=np.float32) - x) ** 2 + (rows - y) ** 2
+
+
+def _cover(away, radius):
+    """How much discs cover pixels (H, W) that far from the nearest centre, squared; their edge is
+    as soft as that of a mask blurred by 1 px."""
+    return np.clip(0.5 + (radius - np.sqrt(away)) / 3, 0, 1)
+
+
+def _difference(soft, away, radius):
+    """How unlike a blob discs are, squared."""
+    return float(((_cover(away, radius) - soft) ** 2).sum())
+
+
+def _fitted(soft, spots, radius):
+    """Spots (N, 2) moved by half pixels to where discs are most like the blob, and the squared
+    difference that is left."""
+    spots = np.array(spots, np.float32)
+    away = _away(soft, spots)
+    best = _difference(soft, away.min(axis=0), radius)
+    for step in (1.0, 0.5):
+        for _ in range(_MOST_MOVES):
+            before = best
+            for one in range(len(spots)):
+                others = np.delete(away, one, axis=0).min(axis=0, initial=np.inf)
+                for move in ((step, 0), (-step, 0), (0, step), (0, -step)):
+                    (mine,) = _away(soft, [spots[one] + move])
+                    now = _difference(soft, np.minimum(others, mine), radius)
+                    if now < best:
+                        best, away[one] = now, mine
+                        spots[one] += move
+            if best == before:
+                break
+    return spots, best
 
 
 def _peak(votes, row, column):
