@@ -78,9 +78,8 @@ def find_discs(picture):
         margin = 3
         top, left = max(0, y - margin), max(0, x - margin)
         window = np.s_[top : y + h + margin, left : x + w + margin]
-        part = np.where(blobs[window] == blob, redness[window], 0)
         best = min(
-            (_split(blobs[window] == blob, part, radius, several < _MOST_FITTED)
+            (_split(blobs[window] == blob, radius, several < _MOST_FITTED)
              for radius in radii),
             key=lambda split: split[0],
         )
@@ -98,7 +97,7 @@ def _longish(mask):
     return (half + root) / max(half - root, 1e-6)
 
 
-def _split(mask, redness, radius, finely):
+def _split(mask, radius, finely):
     """Discs of one radius that cover a blob: how wrong they are, [(x, y, radius, score)]. finely:
     take the time to tell those apart that nearly lie on each other."""
     height, width = mask.shape
@@ -132,10 +131,7 @@ def _split(mask, redness, radius, finely):
     # The peak between pixels.
     spots = np.array([_peak(votes, row, column) for row, column in zip(rows, columns, strict=True)])
     # 2. The discs that are needed to explain the blob, the most useful first.
-    grid_x, grid_y = np.arange(width), np.arange(height)[:, None]
-    drawn = np.array(
-        [(grid_x - x) ** 2 + (grid_y - y) ** 2 <= (radius + 0.3) ** 2 for x, y in spots]
-    )
+    drawn = _away(soft, spots) <= (radius + 0.3) ** 2
     covered, chosen = np.zeros(mask.shape, bool), []
     least = 0.12 * np.pi * radius**2
     while True:
@@ -150,7 +146,6 @@ def _split(mask, redness, radius, finely):
         covered |= drawn[best]
     if not chosen:
         chosen = [int(strength.argmax())]
-        covered = drawn[chosen[0]]
     top = max(float(strength.max()), 1e-6)
     scores = [float(np.clip(strength[one] / top, 0.1, 1)) for one in chosen]
     # 3. Moved to where they explain it best; one more where that explains it much better. What is
@@ -182,8 +177,8 @@ def _away(soft, spots):
 
 
 def _cover(away, radius):
-    """How much discs cover pixels (H, W) that far from the nearest centre, squared; their edge is
-    as soft as that of a mask blurred by 1 px."""
+    """How much discs cover pixels (H, W), `away` being the squared distance from the nearest
+    centre; their edge is as soft as that of a mask blurred by 1 px."""
     return np.clip(0.5 + (radius - np.sqrt(away)) / 3, 0, 1)
 
 
