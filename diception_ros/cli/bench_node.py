@@ -73,6 +73,9 @@ def node(
     """
     from rich.console import Console
 
+    from diception_ros.ros.memory import keep_freed_memory
+
+    keep_freed_memory()  # as a listener of many pictures should
     console = Console(stderr=True, highlight=False)
     results = []
     for size in SIZES:

@@ -18,7 +18,6 @@ _ROUND = 1.1  # a blob longer than this is more than one disc
 _MOST_IN_BLOB, _MOST_HIDDEN, _MOST_MOVES = 8, 2, 3
 _MOST_FITTED = 30  # blobs of a picture
 _WORTH = 0.2  # squared difference over a disc's radius squared that one more disc must mend
-_PRICE = 0.2  # what a disc counts when covers by discs of several radii are compared
 _GUESSED = 0.5  # score of a disc that no border votes for
 
 
@@ -78,13 +77,16 @@ def find_discs(picture):
         margin = 3
         top, left = max(0, y - margin), max(0, x - margin)
         window = np.s_[top : y + h + margin, left : x + w + margin]
-        best = min(
-            (_split(blobs[window] == blob, radius, several < _MOST_FITTED)
-             for radius in radii),
-            key=lambda split: split[0],
+        part = blobs[window] == blob
+        _, radius, spots, scores = min(
+            (_split(part, radius) for radius in radii), key=lambda split: split[0]
         )
         several += 1
-        found += [(cx + left, cy + top, radius, score) for cx, cy, radius, score in best[1]]
+        # What is larger is no skeleton's.
+        if several <= _MOST_FITTED and area[blob] < _MOST_IN_BLOB * np.pi * radius**2:
+            spots, scores = _refined(part, radius, spots, scores)
+        found += [(cx + left, cy + top, radius, score)
+                  for (cx, cy), score in zip(spots, scores, strict=True)]
     return np.array(found, np.float32).reshape(-1, 4)
 
 
@@ -97,9 +99,9 @@ def _longish(mask):
     return (half + root) / max(half - root, 1e-6)
 
 
-def _split(mask, radius, finely):
-    """Discs of one radius that cover a blob: how wrong they are, [(x, y, radius, score)]. finely:
-    take the time to tell those apart that nearly lie on each other."""
+def _split(mask, radius):
+    """Discs of one radius that cover a blob: how many pixels stay wrong, the radius, their centres
+    (N, 2) and scores."""
     height, width = mask.shape
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
     # 1. Every border pixel votes for the place one radius inwards.
@@ -146,26 +148,27 @@ def _split(mask, radius, finely):
         covered |= drawn[best]
     if not chosen:
         chosen = [int(strength.argmax())]
-    top = max(float(strength.max()), 1e-6)
-    scores = [float(np.clip(strength[one] / top, 0.1, 1)) for one in chosen]
-    # 3. Moved to where they explain it best; one more where that explains it much better. What is
-    # larger is no skeleton's.
-    places = spots[chosen]
-    wrong = _difference(soft, _away(soft, places).min(axis=0), radius)
-    finely &= bool(np.count_nonzero(mask) < _MOST_IN_BLOB * np.pi * radius**2)
-    if finely:
-        places, wrong = _fitted(soft, places, radius)
-    while finely and len(places) < len(chosen) + _MOST_HIDDEN:
-        bare = cv2.GaussianBlur(soft - _cover(_away(soft, places).min(axis=0), radius), (0, 0), 1.0)
+        covered = drawn[chosen[0]]
+    wrong = np.count_nonzero(covered != mask) + 6.0 * len(chosen)
+    scores = np.clip(strength[chosen] / max(strength.max(), 1e-6), 0.1, 1)
+    return wrong, radius, spots[chosen], scores
+
+
+def _refined(mask, radius, spots, scores):
+    """Centres (N, 2) and scores of discs moved to where they explain a blob best, with some more
+    where those explain it much better: discs that nearly lie on others."""
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
+    most = len(spots) + _MOST_HIDDEN
+    spots, wrong = _fitted(soft, spots, radius)
+    while len(spots) < most:
+        bare = cv2.GaussianBlur(soft - _cover(_away(soft, spots).min(axis=0), radius), (0, 0), 1.0)
         row, column = np.unravel_index(int(bare.argmax()), bare.shape)
-        more, left = _fitted(soft, np.vstack([places, (column, row)]), radius)
+        more, left = _fitted(soft, np.vstack([spots, (column, row)]), radius)
         if left > wrong - _WORTH * radius**2:
             break
-        places, wrong = more, left
-        scores.append(_GUESSED)
-    return wrong + _PRICE * radius**2 * len(places), [
-        (x, y, radius, score) for (x, y), score in zip(places, scores, strict=True)
-    ]
+        spots, wrong = more, left
+        scores = np.append(scores, _GUESSED)
+    return spots, scores
 
 
 def _away(soft, spots):
