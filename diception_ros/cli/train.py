@@ -19,8 +19,8 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0.1, help='End after so many minutes, the '
                                                   'learning rate falling to fit.')] = None,
     processes: Annotated[int, typer.Option(min=1, help='Processes: GPUs, or cores.')] = 1,
-    init: Annotated[Path | None, typer.Option(help='checkpoint.pt whose averaged weights a new '
-                                              'run starts from.')] = None,
+    init: Annotated[str | None, typer.Option(help='Model whose weights a new run starts from: nano '
+                                             'or a directory. Default: random ones.')] = None,
     store: Annotated[Path | None, typer.Option(help='Folder of pictures rendered beforehand, kept '
                                                'on the GPU.')] = None,
     render: Annotated[int, typer.Option(min=0, help='Render so many pictures into --store first, '
@@ -39,9 +39,11 @@ def train(
         from diception_ros.training import loop
         return loop.export(out)
     file = config or Path(__file__).parent.parent / 'training' / 'nano.yaml'
-    for path, name in ((file, '--config'), (init, '--init')):
-        if path is not None and not path.is_file():
-            raise Failure(f'{name} {path}: no such file')
+    if not file.is_file():
+        raise Failure(f'--config {file}: no such file')
+    if init is not None:
+        from diception_ros.model.checkpoints import find_model
+        find_model(init)
     try:
         settings = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:

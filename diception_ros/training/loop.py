@@ -23,19 +23,20 @@ import yaml
 from accelerate import Accelerator
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from diception_ros.model.checkpoints import load_model
 from diception_ros.training.network import Network, flow_times, picture_loss
 from diception_ros.training.pictures import FIELDS, batch_of, difficulty, rendered
 from diception_ros.training.targets import ask
 
 
-def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Path | None = None,
-          store: Path | None = None, fresh: bool = False) -> None:
+def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
+          init: str | Path | None = None, store: Path | None = None, fresh: bool = False) -> None:
     """Train until `steps` or `minutes` of this run are over; write `out/model` at the end.
 
     `out` keeps checkpoint.pt (from which the next call goes on exactly where this one was),
-    log.jsonl, curves.png and sheets of answers. `init`: a checkpoint whose averaged weights to
-    start from. `store`: pictures rendered before by `write_store`, kept on the device; None renders
-    them here.
+    log.jsonl, curves.png and sheets of answers. `init`: the model whose weights a new
+    run starts from, a directory or 'nano'. `store`: pictures rendered before by `write_store`, kept
+    on the device; None renders them here.
     """
     # 1. Set up: processes, device, network, optimisers
     distributed = 'WORLD_SIZE' in os.environ
@@ -55,9 +56,8 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf, init: Pa
         adam.load_state_dict(saved['adam'])
         state.update(saved['state'])
     elif init is not None:
-        saved = torch.load(init, map_location='cpu', weights_only=True)
-        network.load_state_dict(saved['average'])
-        average.load_state_dict(saved['average'])
+        for copied in (network, average):
+            copied.start_from(load_model(init, device, torch.float32))
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         (out / 'config.yaml').write_text(yaml.safe_dump(config, sort_keys=False))
@@ -276,7 +276,7 @@ if __name__ == '__main__':
     parser.add_argument('config', type=Path)
     parser.add_argument('out', type=Path)
     parser.add_argument('--minutes', type=float, default=math.inf)
-    parser.add_argument('--init', type=Path)
+    parser.add_argument('--init')
     parser.add_argument('--store', type=Path)
     parser.add_argument('--fresh', action='store_true')
     given = parser.parse_args()

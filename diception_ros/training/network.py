@@ -13,6 +13,7 @@ from torch import nn
 from diception_ros.model.autoencoder import GuidedAutoencoder
 from diception_ros.model.checkpoints import (
     Components,
+    one_line,
     read_config,
     save_component,
     save_description,
@@ -95,6 +96,23 @@ class Network(nn.Module):
         scale = wanted.square().mean().clamp(min=1e-3)
         flow = (velocity[flow_rows].float() - wanted).square().mean() / scale
         return pictures, again, flow + 1e-4 * clean.float().square().mean()
+
+    @torch.no_grad()
+    def start_from(self, model: Components) -> None:
+        """Take over the weights of a model of the same shape. Prompts that it has not stay as they
+        are; ValueError where shapes differ."""
+        for own, given in ((self.transformer, model.transformer),
+                           (self.autoencoder, model.autoencoder),
+                           (self.point_encoder, model.point_encoder)):
+            try:
+                own.load_state_dict(given.state_dict())
+            except RuntimeError as error:
+                raise ValueError(f'the model to start from has another shape than the `model` of '
+                                 f'the configuration: {one_line(error)}') from None
+        for index, key in enumerate(PROMPTS):
+            if key in model.prompts:
+                embeds, pooled = model.prompts.lookup([key])
+                self.prompt_embeds[index], self.pooled[index] = embeds[0], pooled[0]
 
     def components(self, name: str, resolution: list[int]) -> Components:
         """The network as a model that DiceptionPipeline runs (not copied: the same tensors)."""

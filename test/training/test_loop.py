@@ -93,6 +93,23 @@ def test_the_model_directory_that_training_leaves_runs_in_the_pipeline(tmp_path)
     assert (tmp_path / 'curves.png').is_file()
 
 
+def test_a_new_run_starts_from_the_weights_of_a_model(tmp_path):
+    config = {**TINY, 'validate_scenes': 0, 'steps': 1}
+    train(config, tmp_path / 'first')
+    still = {**config, 'optimizer': {**TINY['optimizer'], 'learning_rate': 0.0}}
+    train(still, tmp_path / 'second', init=tmp_path / 'first/model')
+    first, second = (DiceptionPipeline.from_pretrained(tmp_path / name / 'model', dtype='float32')
+                     for name in ('first', 'second'))
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    prompts = ['depth', 'semantic:sky']
+    assert np.array_equal(first.generate(image, prompts), second.generate(image, prompts))
+
+
+def test_a_run_cannot_start_from_a_model_of_another_shape(tmp_path):
+    with pytest.raises(ValueError, match='another shape'):
+        train({**TINY, 'validate_scenes': 0}, tmp_path, init='nano')
+
+
 def test_a_few_steps_on_one_batch_lower_the_loss():
     from diception_ros.training.pictures import batch_of, rendered
     from diception_ros.training.targets import ask
