@@ -55,8 +55,8 @@ def train(
     if store is not None and not (store / 'rgb.npy').is_file():
         raise Failure(f'--store {store}: no pictures in it; make them with --render 100000')
 
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', str(processes),
-               '--master-port', '0'] if processes > 1 else [sys.executable]
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node',
+               str(processes)] if processes > 1 else [sys.executable]
     command += ['-m', 'diception_ros.training.loop', str(file), str(out)]
     for name, value in (('--minutes', minutes), ('--init', init), ('--store', store)):
         command += [name, str(value)] if value is not None else []

@@ -103,7 +103,7 @@ class Perceiver:
             clock.mark('infer')
             clock.move('infer', 'decode', stages.get('decode_results', 0.0))
         finally:
-            publication.wait()
+            publication.finish()
         node.clicks.note_disparity(publication.answer.perception.depth)
         clock.mark('publish')
         if frame.generation == node.generation:

@@ -23,28 +23,37 @@ def test_an_output_goes_out_once_and_as_soon_as_its_tasks_are_done():
         ('depth', 'entities', 'semantic:person'), depth=('depth',),
         entities=('entities', 'semantic:person'),
         overlay=('depth', 'entities', 'semantic:person'))
-    for name, outputs in (('depth', ['depth']), ('semantic:person', ['depth']),
-                          ('entities', ['depth', 'entities', 'overlay'])):
-        frame.go_on(name)
-        frame.wait()
-        assert sent == [(output, 'answer') for output in outputs]
+    frame.go_on('depth')
+    settle(frame)
+    assert sent == [('depth', 'answer')]
+    frame.go_on('semantic:person')
+    settle(frame)
+    assert sent == [('depth', 'answer')]
+    frame.go_on('entities')
+    frame.finish()
+    assert sent == [(name, 'answer') for name in ('depth', 'entities', 'overlay')]
+
+
+def settle(frame):
+    """Return when what was handed to the publishing thread has been sent."""
+    frame._outputs.thread.submit(lambda: None).result()
 
 
 def test_what_needs_no_task_or_one_that_is_off_does_not_stay_behind():
     frame, sent = publication(('depth', 'pose'), announcement=(),
                               off=('segmentation',), poses=('pose',))
     frame.go_on('depth')
-    frame.wait()
+    settle(frame)
     assert [name for name, _ in sent] == ['off']
     frame.go_on('pose')
-    frame.wait()
+    frame.finish()
     assert [name for name, _ in sent] == ['off', 'announcement', 'poses']
 
 
 def test_a_frame_that_needs_no_task_at_all_is_sent():
     frame, sent = publication((), mask=('segmentation',), announcement=())
     frame.go_on(None)
-    frame.wait()
+    frame.finish()
     assert [name for name, _ in sent] == ['mask', 'announcement']
 
 
@@ -56,5 +65,12 @@ def test_nobody_waits_for_a_message_before_the_end():
     frame.go_on('pose')
     assert sent == []
     gate.set()
-    frame.wait()
-    assert len(sent) == 2
+    frame.finish()
+    assert [name for name, _ in sent] == ['depth', 'poses']
+
+
+def test_a_frame_that_fails_in_between_sends_only_what_was_found():
+    frame, sent = publication(('depth', 'pose'), depth=('depth',), poses=('pose',))
+    frame.go_on('depth')
+    frame.finish()
+    assert [name for name, _ in sent] == ['depth']

@@ -2,10 +2,14 @@
 """The training loop on a network of a few thousand weights: it learns, resumes exactly, and leaves
 a model directory that the pipeline runs."""
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from diception_ros.model import DiceptionPipeline
 from diception_ros.training.loop import learning_rate, train, worlds_top
@@ -91,6 +95,18 @@ def test_the_model_directory_that_training_leaves_runs_in_the_pipeline(tmp_path)
     log = [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
     assert log[-1]['step'] == 1 and np.isfinite(log[-1]['loss'])
     assert (tmp_path / 'curves.png').is_file()
+
+
+def test_two_processes_train_one_model(tmp_path):
+    config = {**TINY, 'validate_scenes': 0, 'steps': 2}
+    (tmp_path / 'tiny.yaml').write_text(yaml.safe_dump(config))
+    ran = subprocess.run(
+        [Path(sys.executable).with_name('diception'), 'train', '--config', tmp_path / 'tiny.yaml',
+         '--out', tmp_path, '--processes', '2'], capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 0, ran.stderr
+    log = json.loads((tmp_path / 'log.jsonl').read_text().splitlines()[-1])
+    assert (log['step'], log['pictures']) == (2, 8)
+    assert (tmp_path / 'model/diception.json').is_file()
 
 
 def test_a_new_run_starts_from_the_weights_of_a_model(tmp_path):

@@ -84,8 +84,8 @@ class Outputs:
 
 
 class Publication:
-    """The messages of one frame, sent on a thread of their own: what one task has found is on its
-    way while the results of the next are read.
+    """The messages of one frame: what one task has found is sent, on a thread of its own, while the
+    results of the next are read; what the last one has found, by `finish`.
 
     An output goes out as soon as the tasks that it needs are done; one that needs none, when all
     are. `answer`: the frame's Answer, to be set before the first `go_on`.
@@ -94,21 +94,25 @@ class Publication:
     def __init__(self, outputs, needs, tasks):
         self.answer = None
         self._outputs = outputs
-        self._done = set()
+        self._tasks, self._done = tasks, set()
         self._waiting = [(output, (needed or tasks) & tasks) for output, needed in needs.items()]
-        self._sent = []
+        self._sent, self._last = [], []
 
     def go_on(self, name):
         """Send what waited for the task `name`, which is done, and for no other."""
         self._done.add(name)
-        for output, needed in self._waiting:
-            if needed <= self._done:
-                self._sent.append(
-                    self._outputs.thread.submit(self._outputs.publish, output, self.answer))
+        ready = [output for output, needed in self._waiting if needed <= self._done]
         self._waiting = [(output, needed) for output, needed in self._waiting
                          if not needed <= self._done]
+        if self._tasks <= self._done:
+            self._last = ready
+            return
+        self._sent += [self._outputs.thread.submit(self._outputs.publish, output, self.answer)
+                       for output in ready]
 
-    def wait(self):
-        """Wait until what was to be sent has been."""
+    def finish(self):
+        """Wait until what was to be sent has been, and send the rest on this thread."""
         for future in self._sent:
             future.result()
+        for output in self._last:
+            self._outputs.publish(output, self.answer)
