@@ -87,11 +87,14 @@ def tinted(picture, colored, where, opacity):
 
 
 def borders(label_image):
-    """The pixels of a label image (H, W) whose right or lower neighbour is of another label."""
+    """Lines between the labels of an image (H, W), bool, thick enough to be seen from afar."""
     ids = np.asarray(label_image)
     edge = np.zeros(ids.shape, bool)
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     edge[:-1] |= ids[:-1] != ids[1:]
+    thickness = max(1, round(ids.shape[0] / 360))
+    if thickness > 1:
+        edge = cv2.dilate(edge.view(np.uint8), np.ones((thickness,) * 2, np.uint8)).view(bool)
     return edge
 
 
@@ -153,7 +156,7 @@ def insets(picture, small):
     for number, (text, result, draw) in enumerate(small):
         x, y = width - (number + 1) * (w + 4), height - h - 4
         picture[y - 1:y + h + 1, x - 1:x + w + 1] = 255
-        picture[y:y + h, x:x + w] = draw(cv2.resize(result, (w, h), interpolation=cv2.INTER_AREA))
+        picture[y:y + h, x:x + w] = draw(cv2.resize(result, (w, h)))
         cv2.putText(picture, text, (x + 3, y + h - 4), cv2.FONT_HERSHEY_SIMPLEX,
                     max(0.35, height / 1400), (255, 255, 255), 1, cv2.LINE_AA)
     return picture
