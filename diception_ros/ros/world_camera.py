@@ -6,17 +6,21 @@ Publishes camera/image_raw (rgb8), camera/camera_info and camera/reference_depth
 that RViz's Publish Point can be tried. The move is drawn once, then played to and fro.
 """
 
+import math
 import os
 import signal
 import sys
+import threading
 
 if os.path.basename(sys.argv[0]) == 'world_camera':
-    # Ctrl-C during the imports below ends the process at once instead of with a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Ctrl-C during the imports below ends the process at once, in silence.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
 import numpy as np
 import rclpy
 from geometry_msgs.msg import TransformStamped
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
@@ -32,11 +36,10 @@ class WorldCamera(Node):
 
     def __init__(self):
         super().__init__('world_camera')
-        self.seed = self.declare_parameter('seed', 7).value
-        self.rate = float(self.declare_parameter('rate', 10.0).value)
-        self.size = (self.declare_parameter('width', 640).value,
-                     self.declare_parameter('height', 480).value)
-        self.frames = self.declare_parameter('frames', 60).value
+        self.seed = self._number('seed', 7, 0)
+        self.rate = self._number('rate', 10.0, 0.01)
+        self.size = self._number('width', 640, 16), self._number('height', 480, 16)
+        self.frames = self._number('frames', 60, 1)
         self.worlds = self.declare_parameter('worlds', 'easy').value
         self.frame_id = self.declare_parameter('frame_id', 'camera_optical_frame').value
         self.images = self.create_publisher(Image, 'camera/image_raw', 1)
@@ -45,6 +48,15 @@ class WorldCamera(Node):
         self.transforms = self._transform_broadcaster()
         self.views = self._to_and_fro()
         self.create_timer(1.0 / self.rate, self.tick)
+
+    def _number(self, name, default, lowest):
+        value = self.declare_parameter(
+            name, default, ParameterDescriptor(dynamic_typing=True)).value  # 10 is welcome for 10.0
+        kind = type(default)
+        if type(value) not in (int, kind) or not lowest <= value < math.inf:
+            word = {int: 'an integer', float: 'a number'}[kind]
+            raise ValueError(f"parameter '{name}': {value!r} is not {word} of {lowest} or more")
+        return kind(value)
 
     def _transform_broadcaster(self):
         try:
@@ -102,20 +114,29 @@ def quaternion_of(rotation):
 
 
 def main():
-    """Run the node until it is told to stop."""
+    """Run the node until it is told to stop, and end the process: status 2 for bad parameters."""
     # rclpy ends the context at SIGINT; a KeyboardInterrupt on top of that could come anywhere.
     signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
-    camera = None
+    status, camera = 0, None
     try:
         camera = WorldCamera()
         rclpy.spin(camera)
     except Exception as error:
-        if rclpy.ok() and not isinstance(error, ExternalShutdownException):
+        if not rclpy.ok() or isinstance(error, ExternalShutdownException):
+            pass  # told to stop
+        elif isinstance(error, (ParameterException, ValueError)):
+            rclpy.logging.get_logger('world_camera').fatal(' '.join(str(error).split()))
+            status = 2
+        else:
             raise
+    threading.Timer(1.0, os._exit, [status]).start()  # Fast DDS may wait for itself at the end
     if camera is not None:
         camera.destroy_node()
     rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == '__main__':
