@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node `diception`: a managed (lifecycle) node around one model. Wiring only; see ros/."""
 
+import faulthandler
 import os
 import signal
 import sys
@@ -9,8 +10,8 @@ import traceback
 from concurrent.futures import TimeoutError as NotYet
 
 if os.path.basename(sys.argv[0]) == 'diception_node':
-    # Ctrl-C during the imports below ends the process at once instead of with a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Ctrl-C during the imports below ends the process at once, in silence.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -136,8 +137,8 @@ class DiceptionNode(LifecycleNode):
             try:
                 return future.result(0.1)
             except NotYet:
-                if future.done():
-                    raise
+                if future.done():  # the error is the job's own, or it has ended just now
+                    return future.result()
                 if not self.context.ok():
                     # Not an Exception: rclpy would catch it and go on with a dead context.
                     raise KeyboardInterrupt from None
@@ -223,6 +224,7 @@ def main():
     # rclpy ends the context at SIGINT and SIGTERM; Python's KeyboardInterrupt on top of that would
     # come anywhere, also while the node is being taken down.
     signal.signal(signal.SIGINT, lambda *_: None)
+    faulthandler.register(signal.SIGUSR1)  # kill -USR1 shows what every thread is doing
     silence_opencv()
     keep_freed_memory()
     status, alive = 0, False

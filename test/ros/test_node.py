@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's process: what can be said of it without a model."""
+
+import subprocess
+import sys
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+
+from diception_ros.node import DiceptionNode
+
+
+def wait_for(future, running=True):
+    """Wait for a job as the node does."""
+    worker = SimpleNamespace(start=lambda: None, call=lambda function: future)
+    context = SimpleNamespace(ok=lambda: running)
+    return DiceptionNode.on_worker(SimpleNamespace(worker=worker, context=context), print)
+
+
+class LateFuture(Future):
+    """A job that ends in the moment after the time is up."""
+
+    def result(self, timeout=None):
+        if not self.done():
+            self.set_result('loaded')
+            raise TimeoutError
+        return super().result(timeout)
+
+
+def test_a_job_that_ends_just_when_the_time_is_up_has_ended_well():
+    assert wait_for(LateFuture()) == 'loaded'
+
+
+def test_a_time_out_of_the_job_itself_is_its_error():
+    future = Future()
+    future.set_exception(TimeoutError('the disk'))
+    with pytest.raises(TimeoutError, match='the disk'):
+        wait_for(future)
+
+
+def test_nobody_waits_for_a_job_longer_than_ros_lives():
+    with pytest.raises(KeyboardInterrupt):
+        wait_for(Future(), running=False)
+
+
+@pytest.mark.parametrize('name, module', [('diception_node', 'diception_ros.node'),
+                                          ('world_camera', 'diception_ros.ros.world_camera')])
+def test_ctrl_c_during_the_imports_ends_the_process_in_silence(name, module, tmp_path):
+    (tmp_path / 'rclpy.py').write_text('import signal\nsignal.raise_signal(signal.SIGINT)\n'
+                                       "raise SystemExit('it went on')\n")
+    done = subprocess.run(
+        [sys.executable, '-c', f'import sys; sys.argv[0] = {name!r}; '
+         f'sys.path.insert(0, {str(tmp_path)!r}); import {module}'],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert (done.returncode, done.stdout) == (0, '')
