@@ -3,6 +3,7 @@
 
 import importlib.util
 import os
+import re
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from robot import Robot
+from robot import Robot, descendants, name_of
 
 from diception_ros.ros import bags
 from diception_ros.ros.images import from_array
@@ -22,23 +23,27 @@ pytestmark = pytest.mark.skipif(not all(map(importlib.util.find_spec, (
     'launch_ros', 'ros2launch'))), reason='ros2 launch is not installed')
 
 
-def descendants(process):
-    """Return the ids of all processes that `process` started, and that these started."""
+def processes_of(robot):
+    """Return the ids of all processes on the robot's domain, also those that lost their parent."""
     found = []
-    for file in Path(f'/proc/{process}/task').glob('*/children'):
-        for child in map(int, file.read_text().split()):
-            found += [child, *descendants(child)]
+    for file in Path('/proc').glob('[0-9]*/environ'):
+        try:
+            if f'ROS_DOMAIN_ID={robot.domain}'.encode() in file.read_bytes().split(b'\0'):
+                found.append(int(file.parent.name))
+        except OSError:
+            pass  # it has ended, or is somebody else's
     return found
 
 
-def name_of(process):
-    return Path(f'/proc/{process}/cmdline').read_bytes().decode().replace('\0', ' ')
-
-
 @pytest.fixture
-def launch(tmp_path):
+def launch(tmp_path, monkeypatch):
     """Return a function that launches a file of ours, and ends what is left of it."""
     launched = []
+    # An environment that stands on its own wheels is its own prefix, without a setup file.
+    if Path(sys.prefix, 'share/ament_index/resource_index/packages/diception_ros').exists():
+        for variable, folder in (('AMENT_PREFIX_PATH', sys.prefix),
+                                 ('PATH', str(Path(sys.prefix, 'bin')))):
+            monkeypatch.setenv(variable, folder, prepend=os.pathsep)
 
     def start(file, *arguments):
         robot = Robot(tmp_path / 'log', command=[
@@ -50,11 +55,9 @@ def launch(tmp_path):
     yield start
     for robot in launched:
         robot.close()
-        leftovers = descendants(robot.node.process.pid)
         robot.node.stop()
-        for process in leftovers:
-            if Path('/proc', str(process)).exists():
-                os.kill(process, signal.SIGKILL)
+        for process in processes_of(robot):
+            os.kill(process, signal.SIGKILL)
 
 
 def image(robot):
@@ -98,7 +101,7 @@ def test_one_camera_is_answered_in_its_namespace_with_the_parameters_that_were_g
 
 
 def test_a_killed_node_is_started_again_and_answers(launch, tiny_model):
-    robot = launch('diception.launch.py', f'model:={tiny_model}', 'device:=cpu', 'respawn:=true')
+    robot = launch('diception.launch.py', f'model:={tiny_model}', 'device:=cpu', 'respawn:=Yes')
     robot.listen('depth/relative')
     first = robot.ask(image(robot))['depth/relative']
     start = len(robot.node.text())
@@ -177,3 +180,48 @@ def test_without_a_player_the_replay_ends_and_says_why(launch, tiny_model, tmp_p
     assert "invalid choice: 'bag'" in robot.node.text()
     assert 'was required: shutting down' in robot.node.text()
     assert 'Traceback' not in robot.node.text()
+
+
+def refusal(robot):
+    """Return what launch says when it refuses: one line, before and after which nothing runs."""
+    assert robot.node.process.wait(60) == 1
+    assert not processes_of(robot)
+    assert 'process started' not in robot.node.text()
+    [line] = [line for line in robot.node.text().splitlines()
+              if re.search('ERROR|WARN|rror:', line)]
+    return line
+
+
+@pytest.mark.skipif(any(Path(prefix, 'share/rviz2').exists() for prefix in [
+    sys.prefix, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]),
+    reason='RViz is installed')
+@pytest.mark.parametrize('arguments', [
+    ('diception.launch.py', 'rviz:=on'), ('demo.launch.py',), ('replay.launch.py', 'bag:=nowhere')],
+    ids=lambda arguments: arguments[0])
+def test_where_rviz_is_missing_nothing_is_left_running(launch, arguments):
+    assert "argument 'rviz': RViz is not installed" in refusal(launch(*arguments))
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (('diception.launch.py', 'params_file:=/nowhere.yaml'),
+     "argument 'params_file': there is no file '/nowhere.yaml'"),
+    (('diception.launch.py', 'respawn:=perhaps'), "argument 'respawn': 'perhaps' is neither true"),
+    (('diception.launch.py', 'log_level:=loud'), "argument 'log_level': 'loud' is not one of"),
+    (('demo.launch.py', 'rviz:=no', 'width:=wide'), "argument 'width': 'wide' is not an integer"),
+    (('multi_camera.launch.py', 'cameras:=/nowhere.yaml'), "argument 'cameras': '/nowhere.yaml'"),
+], ids=lambda value: value if isinstance(value, str) else value[-1])
+def test_an_argument_that_cannot_be_is_refused_before_anything_is_started(
+        launch, arguments, words):
+    assert words in refusal(launch(*arguments))
+
+
+@pytest.mark.parametrize('second, words', [
+    ('namespace: rear, image: /rear, params_file: /nowhere.yaml', 'there is no file'),
+    ('namespace: rear-view, image: /rear', "argument 'namespace'"),
+])
+def test_a_second_camera_that_cannot_be_is_refused_before_the_first_is_started(
+        launch, tmp_path, second, words):
+    cameras = tmp_path / 'cameras.yaml'
+    cameras.write_text(f'- {{namespace: front, image: /front}}\n- {{{second}}}\n')
+    line = refusal(launch('multi_camera.launch.py', f'cameras:={cameras}', 'device:=cpu'))
+    assert f"{cameras}: camera 'rear" in line and words in line
