@@ -2,7 +2,12 @@
 """A made-up camera, the node and RViz: ros2 launch diception_ros demo.launch.py."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -22,6 +27,17 @@ CAMERA_ARGUMENTS = {
 }
 
 
+def check(context):
+    """Refuse what is no number before anything is started: launch would leave it running."""
+    for name, (_, _, kind) in CAMERA_ARGUMENTS.items():
+        value = LaunchConfiguration(name).perform(context)
+        try:
+            kind(value)
+        except ValueError:
+            word = {int: 'an integer', float: 'a number'}[kind]
+            raise RuntimeError(f"argument '{name}': {value!r} is not {word}") from None
+
+
 def generate_launch_description():
     """Describe the arguments, the camera and the node."""
     return LaunchDescription([
@@ -29,13 +45,15 @@ def generate_launch_description():
           for name, (default, description, *_) in (NODE_ARGUMENTS | CAMERA_ARGUMENTS).items()),
         SetEnvironmentVariable('FASTDDS_BUILTIN_TRANSPORTS', EnvironmentVariable(
             'FASTDDS_BUILTIN_TRANSPORTS', default_value='LARGE_DATA')),
-        Node(package='diception_ros', executable='world_camera', output='screen',
-             parameters=[{name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                          for name, (_, _, kind) in CAMERA_ARGUMENTS.items()}]),
+        OpaqueFunction(function=check),
         IncludeLaunchDescription(
             PathJoinSubstitution([FindPackageShare('diception_ros'), 'launch',
                                   'diception.launch.py']),
             launch_arguments=[('image', '/camera/image_raw'),
                               ('reference_depth', '/camera/reference_depth'),
                               *((name, LaunchConfiguration(name)) for name in NODE_ARGUMENTS)]),
+        # After what may be refused: a camera that runs already would stay.
+        Node(package='diception_ros', executable='world_camera', output='screen',
+             parameters=[{name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+                          for name, (_, _, kind) in CAMERA_ARGUMENTS.items()}]),
     ])
