@@ -1,159 +1,158 @@
 # SPDX-License-Identifier: Apache-2.0
 """People from a typed skeleton picture that a small model painted without an edge.
 
-Such a model does not know left from right: it paints the mixture of both colours. So each pair of
-joints is looked for as one, in any mixture of its colours; the places are those that fit each other
-by the lengths of limbs (dynamic programming over the skeleton's tree); how the mixture leans tells
-left and right apart as far as it can.
+Such a picture is the mean of all skeletons that may be there: joints lie in each other's glow, left
+and right are mixed. A small net reads the joints of one person from it, and how like one person
+it looks at all; so people whose glows touch are cut apart where both sides are more like a person
+than the whole is. `diception_ros.training.soft_joints` taught it; here it runs in numpy.
 """
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from diception_ros.tasks.skeleton import JOINT_COLORS
-
-# The joints of each node (left, right), and parent, child, and length over the person's height.
-_NODES = ((0, 0), (1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16))
-_TREE = (
-    (3, 0, 0.2), (0, 1, 0.03), (1, 2, 0.05), (3, 4, 0.17), (4, 5, 0.145), (3, 6, 0.29),
-    (6, 7, 0.245), (7, 8, 0.24),
-)  # fmt: skip
+SIDE = 24  # pixels of the square that the net sees
+PRESENT, SPREAD, LIKENESS = slice(34, 51), slice(51, 68), 68  # of its answers, after 17 places
+SPREADS = (-4.6, 1.0)  # logarithms, in squares
+NEAR = 0.1  # of the square: a joint's score is the chance that it is so near
 _ROWS = 128  # soft pictures hold no more
 _WIDEST = 8  # times as wide as high; wider ones show nobody, and would be blown up for nothing
-_PEAKS = 8  # of a node
-_BRIGHT = 0.3  # the brightest spot of a person is brighter
-_MISSING = -3.0  # what a node without a peak costs, in the units of log evidence
-_TOO_LONG, _TOO_SHORT = 12.0, 10.0  # what a limb costs that is off by a person's height
-_SHARP = 0.35  # how far a colour may be from a node's mixtures
-_SPREAD = 0.08  # of the height: how far left and right are looked for around a node
+_DIM, _BRIGHT = 0.2, 0.3  # of a person, everything is brighter, and something is
+_LEAST_AREA = 0.002  # of the picture
+_MOST = 20  # parts that are looked at, the largest
+_CUTS, _DEEPEST = 7, 3  # places where a part may be cut; cuts one after the other
+_LEAST_LIKENESS = 0.4
+
+
+@dataclass
+class Piece:
+    """A part of a picture that may be one person, and where it lies."""
+
+    picture: np.ndarray  # float32 (h, w, 3), black where it is not; as small as it can be
+    corner: np.ndarray  # x, y of its left upper pixel
+
+
+@dataclass
+class Reading:
+    """What the net makes of a piece."""
+
+    likeness: float  # to one whole person, 0 to 1
+    joints: np.ndarray  # float32 (17, 3): x, y, score; NaN, NaN, 0 where missing
 
 
 def people(picture):
-    """Keypoints float32 (K, 17, 3) of K people: x, y, score; NaN, NaN, 0 where missing."""
+    """Keypoints float32 (K, 17, 3) of K people: x, y, score; NaN, NaN, 0 where missing.
+
+    The score is the chance, as the net sees it, that the joint is within a tenth of the person's
+    size.
+    """
+    small, grown = shrunk(picture)
+    found = []
+    for part in parts(small):
+        for reading in _divided(part, _readings([part])[0]):
+            if reading.likeness < _LEAST_LIKENESS or np.count_nonzero(reading.joints[:, 2]) < 3:
+                continue
+            reading.joints[:, :2] = (reading.joints[:, :2] + 0.5) * grown - 0.5
+            found.append(reading.joints)
+    return np.array(found, np.float32).reshape(-1, 17, 3)
+
+
+def shrunk(picture):
+    """The picture float32 (h, w, 3) at the size in which it is read, and (2,) how many of its
+    pixels one of those is wide and high."""
     height, width = picture.shape[:2]
     shrink = min(_ROWS / height, _WIDEST * _ROWS / width)
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     way = cv2.INTER_AREA if shrink < 1 else cv2.INTER_LINEAR
     small = cv2.GaussianBlur(cv2.resize(picture, size, interpolation=way), (0, 0), 1)
+    return small, np.array((width / size[0], height / size[1]))
+
+
+def parts(small):
+    """Pieces of a picture that are bright and hang together, the largest first."""
     bright = small.max(axis=2)
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(
-        (bright > 0.4 * _BRIGHT).astype(np.uint8)
-    )
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((bright > _DIM).astype(np.uint8))
     found = []
-    for part in range(1, count):
-        x, y, w, h, area = stats[part]
+    for label in np.argsort(-stats[:, cv2.CC_STAT_AREA]):
+        x, y, w, h, area = stats[label]
         window = np.s_[y : y + h, x : x + w]
-        inside = parts[window] == part
-        if area < 0.002 * bright.size or bright[window][inside].max() < _BRIGHT:
+        inside = labels[window] == label
+        if label == 0 or area < _LEAST_AREA * bright.size:
             continue
-        for one in _side_by_side(bright[window], inside):
-            columns, rows = np.flatnonzero(one.any(axis=0)), np.flatnonzero(one.any(axis=1))
-            tall = float(max(np.ptp(columns), np.ptp(rows)) + 1)
-            person = _fitted(np.where(one[..., None], small[window], 0), tall)
-            if person is not None:
-                grown = np.array((width / size[0], height / size[1]))
-                person[:, :2] = (person[:, :2] + (x, y) + 0.5) * grown - 0.5
-                found.append(person)
-    return np.array(found, np.float32).reshape(-1, 17, 3)
+        if bright[window][inside].max() > _BRIGHT and len(found) < _MOST:
+            found.append(Piece(np.where(inside[..., None], small[window], 0), np.array((x, y))))
+    return found
 
 
-def _side_by_side(bright, inside):
-    """Masks (H, W) of the people of one part: of those that stand side by side, each has a core of
-    its own as tall as half the part, and what is between the cores goes to the nearest."""
-    height = bright.shape[0]
-    for level in (0.6, 0.8, 1.1):
-        cores = ((bright > level * _BRIGHT) & inside).astype(np.uint8)
-        count, labels, stats, centres = cv2.connectedComponentsWithStats(cores)
-        tall = [n for n in range(1, count) if stats[n, cv2.CC_STAT_HEIGHT] > 0.5 * height]
-        tall.sort(key=lambda n: centres[n, 0])
-        gaps = np.diff([centres[n, 0] for n in tall])
-        if len(tall) > 1 and (gaps > 0.12 * height).all():
-            away = [cv2.distanceTransform((labels != n).astype(np.uint8), cv2.DIST_L2, 3)
-                    for n in tall]
-            nearest = np.argmin(away, axis=0)
-            return [inside & (nearest == n) for n in range(len(tall))]
-    return [inside]
+def columns(piece):
+    """Where a piece may be cut, in its own pixels."""
+    width = piece.picture.shape[1]
+    if width < 8:
+        return []
+    return np.unique(np.rint(width * np.linspace(0.15, 0.85, _CUTS)).astype(int))
 
 
-def _hill(colors, bright, left, right):
-    """How much a node is painted where, and how far towards its left colour, both (H, W)."""
-    least, lean = np.full(bright.shape, np.inf, np.float32), np.zeros(bright.shape, np.float32)
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        mixture = share * JOINT_COLORS[left] + (1 - share) * JOINT_COLORS[right]
-        away = ((colors - mixture / np.linalg.norm(mixture)) ** 2).sum(axis=2)
-        lean[away < least] = share
-        least = np.minimum(least, away)
-    return bright * np.exp(-least / (2 * _SHARP**2)), lean
+def cut(piece, column):
+    """The pieces left and right of a column; none where only one would have something in it."""
+    halves = []
+    for begin, part in ((0, piece.picture[:, :column]), (column, piece.picture[:, column:])):
+        x, y, w, h = cv2.boundingRect((part.max(axis=2) > 0).astype(np.uint8))
+        if min(w, h) < 3:
+            return []
+        halves.append(Piece(part[y : y + h, x : x + w], piece.corner + (begin + x, y)))
+    return halves
 
 
-def _fitted(small, tall):
-    """The best joints of one person: float32 (17, 3), or None."""
-    bright = small.max(axis=2)
-    colors = small / np.maximum(np.linalg.norm(small, axis=2, keepdims=True), 1e-6)
-    hills, places, values = [], [], []
-    for left, right in _NODES:
-        hill, lean = _hill(colors, bright, left, right)
-        smooth = cv2.GaussianBlur(hill, (0, 0), max(0.5, 0.02 * tall))
-        rows, columns = np.nonzero(
-            (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (smooth > 0.03)
-        )
-        best = np.argsort(-smooth[rows, columns])[:_PEAKS]
-        spots = np.stack([columns[best], rows[best]], axis=1).astype(np.float32)
-        hills.append((hill, lean))
-        places.append(np.concatenate([spots, [(np.nan, np.nan)]]))
-        values.append(np.concatenate([3 * smooth[rows, columns][best], [_MISSING]]))
-    total, choice = list(values), {}
-    for parent, child, part in reversed(_TREE):
-        length = np.linalg.norm(places[parent][:, None] - places[child][None], axis=2) / tall
-        cost = _TOO_LONG * np.maximum(length - 1.15 * part, 0)
-        cost += _TOO_SHORT * np.maximum(0.6 * part - length, 0)
-        gain = total[child][None] - np.nan_to_num(cost)
-        choice[child] = gain.argmax(axis=1)
-        total[parent] = total[parent] + gain.max(axis=1)
-    picked = {3: int(total[3].argmax())}
-    for parent, child, _ in _TREE:
-        picked[child] = int(choice[child][picked[parent]])
-    person = np.full((17, 3), np.nan, np.float32)
-    person[:, 2] = 0
-    grid_x, grid_y = np.arange(bright.shape[1]), np.arange(bright.shape[0])[:, None]
-    for node, number in picked.items():
-        x, y = places[node][number]
-        if not np.isfinite(x):
-            continue
-        hill, lean = hills[node]
-        spots = _both(places[node][:-1], values[node][:-1], number, tall)
-        left, right = (
-            [_around(hill * (share**2 + 0.02), spot, tall) for spot in spots]
-            for share in (lean, 1 - lean)
-        )
-        # Left and right have a hill each, or share one; who faces us has left on the right.
-        if len(spots) == 2:
-            order = float(left[0].sum() + right[1].sum() - left[1].sum() - right[0].sum())
-            straight = order > 0 if abs(order) > 1e-6 else spots[0][0] > spots[1][0]
-            left, right = (left, right[::-1]) if straight else (left[::-1], right)
-        for joint, (weight, *_) in zip(_NODES[node], (left, right), strict=True):
-            total_weight = float(weight.sum()) + 1e-9
-            person[joint] = (
-                (weight * grid_x).sum() / total_weight,
-                (weight * grid_y).sum() / total_weight,
-                min(1.0, max(float(values[node][number]) / 3, 1e-3)),
-            )
-    return person if (person[:, 2] > 0).sum() >= 3 else None
+def square(piece, shift=(0.0, 0.0), larger=1.0):
+    """What the net sees of a piece: float32 (SIDE * SIDE * 3,), the square's left upper corner
+    (2,) and its side, in pixels. shift (in squares), larger: another square than the right one."""
+    height, width = piece.picture.shape[:2]
+    side = int(np.ceil(1.1 * larger * max(height, width)))
+    left, top = np.rint((np.array((side - width, side - height)) / 2) + np.multiply(shift, side))
+    canvas = np.zeros((side, side, 3), np.float32)
+    left, top = int(left), int(top)
+    x, y = max(0, -left), max(0, -top)
+    part = piece.picture[y : side - top, x : side - left]
+    canvas[top + y : top + y + part.shape[0], left + x : left + x + part.shape[1]] = part
+    seen = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return seen.ravel(), piece.corner - (left, top), side
 
 
-def _both(spots, values, number, tall):
-    """The chosen spot of a node, and a second one of like strength at like height if there is."""
-    away = np.abs(spots - spots[number]) / tall
-    other = (away[:, 1] < 0.12) & (away[:, 0] > 0.04) & (away[:, 0] < 0.5)
-    other &= values > 0.6 * values[number]
-    if not other.any():
-        return spots[number : number + 1]
-    second = np.flatnonzero(other)[values[other].argmax()]
-    return spots[[number, second]]
+@cache
+def _weights():
+    with np.load(Path(__file__).with_name('soft_joints.npz')) as file:
+        return {name: file[name].astype(np.float32) for name in file.files}
 
 
-def _around(hill, spot, tall):
-    """The hill's squared height near a spot, (H, W)."""
-    columns, rows = np.arange(hill.shape[1]), np.arange(hill.shape[0])[:, None]
-    gap = (columns - spot[0]) ** 2 + (rows - spot[1]) ** 2
-    return hill**2 * np.exp(-gap / (2 * (_SPREAD * tall) ** 2))
+def _readings(pieces):
+    squares = [square(piece) for piece in pieces]
+    net = _weights()
+    x = np.stack([seen for seen, _, _ in squares]) - net['mean']
+    for layer in '12':
+        x = np.maximum(x @ net[f'weight{layer}'] + net[f'bias{layer}'], 0)
+    answers = x @ net['weight3'] + net['bias3']
+    found = []
+    for answer, (_, corner, side) in zip(answers, squares, strict=True):
+        joints = np.empty((17, 3), np.float32)
+        joints[:, :2] = answer[:34].reshape(17, 2) * side + corner - 0.5
+        ratio = NEAR / np.exp(answer[SPREAD].clip(*SPREADS))
+        joints[:, 2] = (1 - (1 + ratio) * np.exp(-ratio)) / (1 + np.exp(-answer[PRESENT]))
+        joints[answer[PRESENT] < 0] = np.nan, np.nan, 0
+        found.append(Reading(float(1 / (1 + np.exp(-answer[LIKENESS]))), joints))
+    return found
+
+
+def _divided(piece, reading, deepest=_DEEPEST):
+    """Readings of the people that a piece holds."""
+    pairs = [pair for column in columns(piece) if (pair := cut(piece, column))] if deepest else []
+    if pairs:
+        readings = _readings([half for pair in pairs for half in pair])
+        likeness = np.reshape([one.likeness for one in readings], (-1, 2)).mean(axis=1)
+        best = int(likeness.argmax())
+        if likeness[best] > reading.likeness:
+            halves = zip(pairs[best], readings[2 * best : 2 * best + 2], strict=True)
+            return [one for half, read in halves for one in _divided(half, read, deepest - 1)]
+    return [reading]
