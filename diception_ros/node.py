@@ -5,7 +5,6 @@ import faulthandler
 import os
 import signal
 import sys
-import threading
 import traceback
 from concurrent.futures import TimeoutError as NotYet
 
@@ -25,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 from diception_ros.ros import parameters
 from diception_ros.ros.clicks import Clicks
 from diception_ros.ros.diagnostics import Health, resident_bytes
+from diception_ros.ros.ending import end_soon
 from diception_ros.ros.images import silence_opencv
 from diception_ros.ros.inputs import Inputs
 from diception_ros.ros.memory import keep_freed_memory
@@ -270,7 +270,7 @@ def run(node):
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded
     node.worker.stop(0.2)
-    threading.Timer(1.0, os._exit, [0]).start()  # nobody waits longer than this for the tidying up
+    end_soon()
     executor.shutdown()
     node.destroy_node()
 

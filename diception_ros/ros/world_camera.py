@@ -10,7 +10,6 @@ import math
 import os
 import signal
 import sys
-import threading
 
 if os.path.basename(sys.argv[0]) == 'world_camera':
     # Ctrl-C during the imports below ends the process at once, in silence.
@@ -27,6 +26,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from diception_ros.ros.bags import sparse_depth
+from diception_ros.ros.ending import end_soon
 from diception_ros.ros.images import from_array
 from diception_ros.worlds import camera_move
 
@@ -130,7 +130,7 @@ def main():
             status = 2
         else:
             raise
-    threading.Timer(1.0, os._exit, [status]).start()  # Fast DDS may wait for itself at the end
+    end_soon(status)
     if camera is not None:
         camera.destroy_node()
     rclpy.try_shutdown()
