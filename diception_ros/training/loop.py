@@ -154,6 +154,9 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
     if rank == 0:
         write_model(average, config, out / 'model')
         validate(average, config, out, state)
+    # Before the process group goes: whoever lets go of it last waits for its thread, and this would
+    # do so with the interpreter locked, for which that thread may be waiting.
+    del model
     accelerator.end_training()
 
 
