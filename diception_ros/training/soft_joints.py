@@ -106,7 +106,7 @@ def taught(data: list[np.ndarray], epochs: int = 14, batch: int = 192) -> dict[s
     torch.manual_seed(0)
     seen, joints, counts, present, likeness = map(torch.from_numpy, data)
     mean = seen[::7].float().mean(dim=0)
-    usual = (joints * counts[..., None]).sum(dim=0) / counts.sum(dim=0)[:, None]   # (17, 2)
+    usual = (joints * counts[..., None]).sum(dim=0) / counts.sum(dim=0).clamp(min=1)[:, None]
     net = nn.Sequential(nn.Linear(3 * SIDE**2, 192), nn.ReLU(), nn.Dropout(0.2),
                         nn.Linear(192, 160), nn.ReLU(), nn.Dropout(0.1), nn.Linear(160, 69))
     with torch.no_grad():
@@ -138,7 +138,8 @@ def _loss(answers, joints, counts, present, likeness) -> torch.Tensor:
     whole = (likeness > WHOLE).float()[:, None]
     there = whole * binary_cross_entropy_with_logits(answers[:, PRESENT], present,
                                                      reduction='none')
-    return (((near + 0.01 * surprise) * counts).sum() / counts.sum() + 0.02 * there.mean()
+    places = ((near + 0.01 * surprise) * counts).sum() / counts.sum().clamp(min=1)
+    return (places + 0.02 * there.mean()
             + 0.05 * binary_cross_entropy_with_logits(answers[:, LIKENESS], likeness))
 
 
