@@ -47,15 +47,17 @@ class Inputs:
         settings = self._node.settings
         queue = settings['drop_frames'] is False
         self._compressed = settings['image_transport'] == 'compressed'
-        self._image_topic = self._listen(
-            CompressedImage if self._compressed else Image,
-            'image/compressed' if self._compressed else 'image', self._on_image,
-            depth=settings['queue_size'] if queue else 1, reliable=queue)
         self._listen(CameraInfo, 'camera_info', self._on_camera_info)
         self._listen(Image, 'reference_depth', self._on_reference_depth)
         self._listen(PointCloud2, 'reference_points', self._on_reference_points)
         self._listen(Point, 'clicked_pixel', self._on_clicked_pixel, depth=10)
         self._listen(PointStamped, 'clicked_point', self._on_clicked_point, depth=10)
+        # The last one: of what has arrived together, rclpy's executor takes the picture last, and
+        # its camera_info and reference are known then.
+        self._image_topic = self._listen(
+            CompressedImage if self._compressed else Image,
+            'image/compressed' if self._compressed else 'image', self._on_image,
+            depth=settings['queue_size'] if queue else 1, reliable=queue)
 
     def unsubscribe(self):
         """Stop listening and forget what was heard."""

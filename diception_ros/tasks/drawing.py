@@ -162,24 +162,20 @@ def insets(picture, small):
     return picture
 
 
-def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, palette='viridis'):
+def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, palette='viridis',
+            ground=None):
     """Draw all that a model perceived over the picture it saw: uint8 (H, W, 3).
 
     Categories tinted, entities outlined, the clicked thing white, people and clicks drawn on top;
     depth and normals as small pictures in the lower right corner. points: clicks [(x, y)] in
     pixels. found: label image (H, W) of the categories, 1 + the index in `categories`, or None.
+    ground: what overlay_ground has drawn of it already, to be drawn on.
     """
-    picture, entries, small = rgb.copy(), [], []
+    picture = overlay_ground(rgb, perception, found, opacity) if ground is None else ground
+    entries, small = [], []
     if found is not None:
-        picture = tinted(picture, labels(found), found > 0, opacity)
         entries += [(name, color_of(label)) for label, name in enumerate(categories, 1)]
-    if perception.entities is not None:
-        ids = perception.entities.labels
-        picture = cv2.copyTo(labels(ids), borders(ids).view(np.uint8), picture)
     if perception.segmentation is not None:
-        picture = tinted(picture, SELECTED, perception.segmentation, opacity)
-        edge = borders(perception.segmentation > 0.5).view(np.uint8)
-        picture = cv2.max(picture, cv2.merge([255 * edge] * 3))  # SELECTED is white
         entries.append(('clicked', SELECTED))
     if perception.poses:
         skeletons(picture, [person.keypoints for person in perception.poses])
@@ -190,3 +186,18 @@ def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, 
     if perception.normals is not None:
         small.append(('normals', perception.normals, normals))
     return insets(legend(picture, entries), small)
+
+
+def overlay_ground(rgb, perception, found=None, opacity=0.5):
+    """Draw what of an overlay lies under people, clicks, the legend and the small pictures."""
+    picture = rgb.copy()
+    if found is not None:
+        picture = tinted(picture, labels(found), found > 0, opacity)
+    if perception.entities is not None:
+        ids = perception.entities.labels
+        picture = cv2.copyTo(labels(ids), borders(ids).view(np.uint8), picture)
+    if perception.segmentation is not None:
+        picture = tinted(picture, SELECTED, perception.segmentation, opacity)
+        edge = borders(perception.segmentation > 0.5).view(np.uint8)
+        picture = cv2.max(picture, cv2.merge([255 * edge] * 3))  # SELECTED is white
+    return picture

@@ -77,7 +77,7 @@ def test_every_output_has_the_size_encoding_and_header_of_its_contract(robot, si
     robot.listen(*topics)
     info = camera_info(width, height)
     message = from_array(picture(width, height), 'rgb8', robot.header())
-    answers = robot.ask(message, before=lambda: robot.send(info))
+    answers = robot.ask(message, before=lambda: robot.tell(info))
     for topic, answer in answers.items():
         assert answer.header == message.header, topic
         if topic in ENCODINGS_OUT:

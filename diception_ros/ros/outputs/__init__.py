@@ -4,7 +4,9 @@
 An output is a class with
     __init__(advertise)       makes its publishers: advertise(message type, topic, latched=False)
     tasks(settings) -> set    the tasks it needs now, for what somebody listens to
-    publish(answer)           publishes what it can of an Answer (ros/perception.py)
+    publish(answer)           publishes what it can of an Answer (ros/answer.py)
+and, if it likes,
+    begin(answer)             does what it can before people are read, who come last
 To add one: write its file, and name it below.
 """
 
@@ -25,6 +27,7 @@ from diception_ros.ros.outputs.topic import Topic
 # Depth and the cloud come first: the poses take the metres that these have worked out.
 KINDS = (Depth, Points, Normals, Entities, Segmentation, Semantic, Pose, Restoration, Adapters,
          Overlay)
+LAST = 'pose'  # the task that is read last
 METRIC = ('depth/image_raw', 'depth/camera_info', 'points')
 
 
@@ -70,8 +73,17 @@ class Outputs:
 
     def publish(self, output, answer):
         """Publish one of the outputs of an Answer; if it fails, it is reported."""
+        self._attempt(output, output.publish, answer)
+
+    def begin(self, answer):
+        """Let the outputs do what they can before people are read."""
+        for output in self._outputs:
+            if hasattr(output, 'begin'):
+                self._attempt(output, output.begin, answer)
+
+    def _attempt(self, output, function, answer):
         try:
-            output.publish(answer)
+            function(answer)
         except Exception as error:
             name = type(output).__name__.lower()
             self._node.health.count('failed')
@@ -109,6 +121,8 @@ class Publication:
             return
         self._sent += [self._outputs.thread.submit(self._outputs.publish, output, self.answer)
                        for output in ready]
+        if self._tasks - self._done == {LAST}:
+            self._sent.append(self._outputs.thread.submit(self._outputs.begin, self.answer))
 
     def finish(self):
         """Wait until what was to be sent has been, and send the rest on this thread."""
