@@ -30,7 +30,7 @@ def tiny_model(tmp_path_factory):
 def _started_robot(tiny_model, tmp_path_factory):
     from robot import Robot
     robot = Robot(tmp_path_factory.mktemp('node') / 'log', device='cpu', model=tiny_model)
-    robot.start_settings = None
+    robot.meet()
     yield robot
     robot.close()
     robot.node.stop()

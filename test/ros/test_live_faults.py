@@ -17,6 +17,7 @@ FAULTY_NODE = Path(__file__).resolve().parents[1] / 'fixtures/faulty_node.py'
 def robot(tiny_model, tmp_path_factory):
     robot = Robot(tmp_path_factory.mktemp('node') / 'log', device='cpu', model=tiny_model,
                   tasks='[depth, normals]', command=[sys.executable, FAULTY_NODE])
+    robot.meet()
     robot.node.wait_for_line('configured: model')
     robot.spin(until=lambda: robot.state() == 'active', what='an active node')
     robot.listen('depth/relative', 'normals/color')

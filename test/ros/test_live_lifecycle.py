@@ -27,6 +27,7 @@ CYCLES = int(os.environ.get('DICEPTION_CYCLES', 4))
 def started(tiny_model, tmp_path_factory):
     robot = Robot(tmp_path_factory.mktemp('node') / 'log', device='cpu', model=tiny_model,
                   autostart='false', tasks='[depth, normals]')
+    robot.meet()
     yield robot
     robot.close()
     robot.node.stop()
