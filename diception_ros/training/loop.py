@@ -34,9 +34,9 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
     """Train until `steps` or `minutes` of this run are over; write `out/model` at the end.
 
     `out` keeps checkpoint.pt (from which the next call goes on exactly where this one was),
-    log.jsonl, curves.png and sheets of answers. `init`: the model whose weights a new
-    run starts from, a directory or 'nano'. `store`: pictures rendered before by `write_store`, kept
-    on the device; None renders them here.
+    log.jsonl, curves.png and sheets of answers. `init`: the model whose weights a new run
+    starts from, a directory or 'nano'. `store`: pictures rendered before by `write_store`, kept on
+    the device; None renders them here.
     """
     # 1. Set up: processes, device, network, optimisers
     distributed = 'WORLD_SIZE' in os.environ
@@ -56,8 +56,8 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
         adam.load_state_dict(saved['adam'])
         state.update(saved['state'])
     elif init is not None:
-        for copied in (network, average):
-            copied.start_from(load_model(init, device, torch.float32))
+        network.start_from(load_model(init, device, torch.float32))
+        average.load_state_dict(network.state_dict())
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         (out / 'config.yaml').write_text(yaml.safe_dump(config, sort_keys=False))
