@@ -39,7 +39,7 @@ class Segmentation:
 
     def constant(self, truths):
         """The whole picture."""
-        return np.ones(truths[0].depth.shape, np.float32)
+        return np.ones(truths[0].instances.shape, np.float32)
 
 
 def label_at(truth, points):

@@ -48,4 +48,4 @@ class Semantic:
 
     def constant(self, truths):
         """The whole picture."""
-        return np.ones(truths[0].depth.shape, bool)
+        return np.ones(truths[0].instances.shape, bool)

@@ -22,14 +22,34 @@ class Person:
 
 @dataclass
 class Truth:
-    """Exact ground truth of one picture of H rows and W columns."""
+    """Ground truth of one picture of H rows and W columns: exact and whole for a synthetic scene,
+    of a photograph what somebody has labelled.
+
+    A field that is None is unknown. `known` says where a task has a truth: None = wherever its
+    fields are given (synthetic scenes), else a bool mask (H, W) for each task that has any, by the
+    task's name: 'depth', 'normals', 'entities', 'segmentation', 'pose', 'semantic:<category>'.
+    Where the mask of a category is True, what is not labelled with it is not of it: that is how a
+    photograph says that nobody is there.
+    """
 
     rgb: np.ndarray            # uint8 (H, W, 3)
-    depth: np.ndarray          # float32 (H, W), metres along Z; +inf for sky
-    normals: np.ndarray        # float32 (H, W, 3), optical frame, unit, facing us; 0 for sky
-    instances: np.ndarray      # int32 (H, W), 0 = nothing known; every surface has an id >= 1
+    depth: np.ndarray | None   # float32 (H, W), metres along Z; +inf for sky, 0 where not known
+    normals: np.ndarray | None  # float32 (H, W, 3), optical frame, unit, facing us; 0 for sky
+    instances: np.ndarray | None  # int32 (H, W), 0 = nothing known; a surface has an id >= 1
     categories: dict[int, str]  # instance id -> category
-    people: list[Person]
-    intrinsics: np.ndarray     # float64 (3, 3), pixel centres at integers (OpenCV)
-    camera_pose: np.ndarray    # float64 (4, 4), world_from_camera(optical); world z up, metres
+    people: list[Person] | None
+    intrinsics: np.ndarray | None = None   # float64 (3, 3), pixel centres at integers (OpenCV)
+    camera_pose: np.ndarray | None = None  # float64 (4, 4), world_from_camera(optical); z up, m
     stamp: float = field(default=0.0)   # seconds since the start of a camera's move
+    known: dict[str, np.ndarray] | None = None
+
+    def where_known(self, task):
+        """Bool (H, W) of where the task called `task` has a truth, or None where it has none."""
+        if self.known is not None:
+            mask = self.known.get(task)
+            return mask if mask is not None and mask.any() else None
+        kind = task.partition(':')[0]
+        given = {'depth': self.depth, 'normals': self.normals, 'pose': self.people}
+        if given.get(kind, self.instances) is None:
+            return None
+        return np.ones(self.rgb.shape[:2], bool)
