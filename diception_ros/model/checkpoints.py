@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from diception_ros.model.autoencoder import GuidedAutoencoder
 from diception_ros.model.points import PointEncoder
 from diception_ros.model.prompts import PromptBank
 from diception_ros.model.transformer import DiceptionTransformer
+from diception_ros.output_folder import OutputError, OutputFolder
 
 CONFIG_FILE = 'diception.json'
 PROMPTS_FILE = 'prompts.safetensors'
@@ -299,31 +299,22 @@ def one_line(error: BaseException | str) -> str:
 # Writing a model directory
 
 @contextmanager
-def written_beside(folder: Path, needed: int = 0) -> Iterator[Path]:
-    """A fresh directory beside `folder` that takes its name when the block ends well, and is gone
-    when it does not. `needed`: bytes that must be free. ModelError if there is no room or no leave.
+def written_beside(output: OutputFolder) -> Iterator[Path]:
+    """A fresh directory for a model that takes its place when the block ends well, and is gone when
+    it does not. ModelError if there is no room or no leave.
     """
-    folder = folder.expanduser().absolute()
-    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise ModelError(f'{folder}: exists already; name another directory or remove this one')
-    beside = folder.parent / f'.{folder.name}.partial-{os.getpid()}'
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
-        if needed > free:
-            raise ModelError(f'{folder}: needs {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB '
-                             'are free; free some or name another directory')
-        beside.mkdir()
-        yield beside
-        os.umask(umask := os.umask(0))
-        for file in beside.rglob('*.safetensors'):                # written for their owner alone
-            file.chmod(0o666 & ~umask)
-        beside.replace(folder)
+        with output as beside:
+            beside.mkdir()
+            yield beside
+            os.umask(umask := os.umask(0))
+            for file in beside.rglob('*.safetensors'):            # written for their owner alone
+                file.chmod(0o666 & ~umask)
+    except OutputError as error:
+        raise ModelError(str(error)) from None
     except (OSError, SafetensorError) as error:
-        raise ModelError(f'{folder}: cannot be written ({one_line(error)}); nothing was left '
+        raise ModelError(f'{output.name}: cannot be written ({one_line(error)}); nothing was left '
                          'behind') from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def save_component(component: torch.nn.Module, folder: Path, shard_size: str = '2GB') -> None:
@@ -349,7 +340,7 @@ def save_description(folder: Path, config: Mapping[str, Any]) -> None:
 
 def save_model(components: Components, folder: str | Path) -> None:
     """Write a whole model directory; the inverse of `load_model`. Nothing half-written stays."""
-    with written_beside(Path(folder)) as beside:
+    with written_beside(OutputFolder(folder, 'diception_ros', option='')) as beside:
         save_component(components.transformer, beside / 'transformer')
         components.scheduler.save_pretrained(beside / 'scheduler')
         if components.point_encoder is not None:

@@ -46,6 +46,7 @@ from diception_ros.model.prompts import (
     published_prompts,
 )
 from diception_ros.model.transformer import DiceptionTransformer
+from diception_ros.output_folder import OutputFolder
 
 # One step without guidance is as good as 28 for depth and normals, 7 for segmentation; guidance
 # does nothing for segmentation and pose (tables of arXiv 2502.17157). Of the others few-step
@@ -91,18 +92,23 @@ def convert_published(sd3: str | Path, diception: str | Path, out: str | Path,
                       extra_prompts: Sequence[str] = (), device: torch.device | str = 'cpu',
                       shard_size: str = '2GB',
                       report: Callable[[str, float], None] = lambda what, done: None,
-                      ) -> dict[str, Part]:
+                      overwrite: bool = False) -> dict[str, Part]:
     """Write the published model as a model directory `out`; {component: what it holds}.
 
     sd3: Stable Diffusion 3 medium in diffusers' layout. diception: the file DICEPTION_v1.pth. vae:
     directory of another autoencoder with the same latents. extra_prompts: texts beside the six
     tasks, COCO's categories and the empty prompt. device: where the text encoders run. report: told
-    what is being done, and how much of everything is done, 0..1. Raises ModelError, one line;
-    nothing half-written stays.
+    what is being done, and how much of everything is done, 0..1. overwrite: whether a model of our
+    making may be replaced. Raises ModelError or OutputError, one line; nothing half-written
+    stays.
     """
+    inputs = [sd3, diception, *([] if vae is None else [vae])]
+    output = OutputFolder(out, 'diception convert', inputs=inputs, overwrite=overwrite)
+    output.check()
     source = Published(sd3, diception, vae, extra_prompts)
+    output.needed = source.size_on_disk(dtype)
     parts: dict[str, Part] = {}
-    with written_beside(Path(out), source.size_on_disk(dtype)) as beside:
+    with written_beside(output) as beside:
         for name, share, read in (
                 ('vae', 0.0, lambda: load_autoencoder(source.vae, dtype)),
                 ('point_encoder', 0.02, lambda: source.point_encoder(dtype)),

@@ -156,6 +156,6 @@ def test_weights_in_shards_are_read_and_a_missing_shard_is_named(broken):
 def test_an_existing_directory_is_not_overwritten(tiny):
     from tiny_model import tiny_components
     before = sorted(tiny.rglob('*'))
-    with pytest.raises(ModelError, match='exists already'):
+    with pytest.raises(ModelError, match='holds results of `diception_ros` already'):
         save_model(tiny_components(), tiny)
     assert sorted(tiny.rglob('*')) == before

@@ -9,7 +9,8 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny, StableDiffusion3Pipeline
 
-from diception_ros.model import DiceptionPipeline, ModelError, PromptBank, checkpoints, conversion
+from diception_ros import output_folder
+from diception_ros.model import DiceptionPipeline, ModelError, PromptBank, conversion
 from diception_ros.model.conversion import Published, convert_published
 from diception_ros.model.prompts import COCO_CATEGORIES
 
@@ -56,8 +57,8 @@ def rewrite(file, **fields):
 def test_it_writes_a_model_directory_in_bfloat16_without_text_encoders(converted):
     folder, parts = converted
     assert sorted(p.name for p in folder.iterdir()) == [
-        'diception.json', 'model_index.json', 'point_encoder', 'prompts.safetensors', 'scheduler',
-        'transformer', 'vae']
+        '.diception_output.json', 'diception.json', 'model_index.json', 'point_encoder',
+        'prompts.safetensors', 'scheduler', 'transformer', 'vae']
     assert list(folder.parent.iterdir()) == [folder]
     assert parts['transformer'].tensors == 95
     assert set(parts) == {'vae', 'point_encoder', 'transformer', 'prompts'}
@@ -230,7 +231,7 @@ def test_embeddings_may_be_bare_tensors(published, changed_pickle):
 
 def test_too_little_disk_is_told_before_anything_is_written(published, tmp_path, monkeypatch):
     usage = namedtuple('usage', 'total used free')
-    monkeypatch.setattr(checkpoints.shutil, 'disk_usage', lambda path: usage(10, 10, 1000))
+    monkeypatch.setattr(output_folder.shutil, 'disk_usage', lambda path: usage(10, 10, 1000))
     assert 'GB of disk' in refusal(published.sd3, published.pickle, tmp_path)
 
 
