@@ -11,12 +11,11 @@ the others have an RGBA WebP of the thing's bounding box in CUTOUTS/images and
     file        name in images/
     kind        'person' or 'thing'
     name        what it is in its source's words, e.g. 'cup', 'T-Shirt'
-    split       'train', 'validation' or 'test', by the photograph's name
     size        width, height, pixels
     cut         the borders at which the photograph (not the thing) ends: some of 'left', 'top',
                 'right', 'bottom'
     flat        lies on what it was photographed on: seen from above, to be pasted lying
-    height      metres from its lower to its upper edge, as a class usually has
+    metres      people: from the lower to the upper edge; things: the longer side of their class
     keypoints   people: 17 x (x, y, v), pixels of the image, COCO's order and v (0: not known,
                 2: visible)
     source, original, licence       where it comes from
@@ -46,21 +45,21 @@ MAX_SIDE = 224             # pixels of a cut-out's longer side: views have 256 a
 # Classes of Caltech 101 that are no things: heads without bodies, buildings, pictures of something
 SKIPPED = {'cougar_face', 'crocodile_head', 'flamingo_head', 'minaret', 'pyramid', 'pagoda',
            'joshua_tree', 'Leopards', 'water_lilly', 'cougar_body'}
-# Metres, by class; animals and vehicles are toys in a room. Others: DEFAULT_HEIGHT
-HEIGHTS = {
+# Metres of the longer side, by class; animals and vehicles are toys. Others: DEFAULT_METRES
+METRES = {
     'cup': .10, 'ewer': .25, 'soccer_ball': .22, 'windsor_chair': .95, 'chandelier': .6,
     'gramophone': .5, 'strawberry': .06, 'watch': .09, 'mandolin': .6, 'ceiling_fan': .5,
     'cellphone': .14, 'euphonium': .7, 'scissors': .16, 'saxophone': .7, 'wrench': .18,
-    'stop_sign': .7, 'sunflower': .3, 'menorah': .35, 'buddha': .35, 'grand_piano': 1.1,
-    'barrel': .7, 'inline_skate': .28, 'revolver': .15, 'umbrella': .7, 'binocular': .16,
-    'electric_guitar': .95, 'accordion': .4, 'cannon': .6, 'chair': .9, 'lamp': .5, 'camera': .11,
+    'stop_sign': .7, 'sunflower': .3, 'menorah': .35, 'buddha': .35, 'grand_piano': 1.5,
+    'barrel': .7, 'inline_skate': .32, 'revolver': .15, 'umbrella': .7, 'binocular': .16,
+    'electric_guitar': .95, 'accordion': .4, 'cannon': 1.2, 'chair': .9, 'lamp': .5, 'camera': .11,
     'headphone': .2, 'wheelchair': .95, 'metronome': .22, 'pizza': .3, 'stapler': .08,
-    'laptop': .26, 'bonsai': .4, 'lotus': .12, 'anchor': .5, 'Motorbikes': 1.0, 'car_side': .3,
+    'laptop': .26, 'bonsai': .4, 'lotus': .12, 'anchor': .5, 'Motorbikes': 2.0, 'car_side': .3,
     't-shirt': .7, 'longsleeve': .7, 'pants': 1.0, 'shirt': .75, 'shoes': .28, 'dress': 1.0,
     'shorts': .45, 'outwear': .8, 'hat': .22, 'skirt': .55,
     'cardboard': .35, 'glass': .22, 'metal': .13, 'paper': .28, 'plastic': .24, 'trash': .15,
     'Fruit': .09, 'Vegetables': .12, 'Packages': .22}
-DEFAULT_HEIGHT = .3
+DEFAULT_METRES = .3
 # Classes of garments and litter are seen from above, as they lie
 FLAT = {*'t-shirt longsleeve pants shirt shoes dress shorts outwear hat skirt'.split(),
         'cardboard', 'glass', 'metal', 'paper', 'plastic', 'trash', 'pizza', 'scissors', 'wrench'}
@@ -83,7 +82,8 @@ class Cutouts:
                                     '`python -m diception_ros.lab.datasets.cutouts`')
         lines = [json.loads(line) for line in index.read_text().splitlines()]
         self.entries = sorted((e for e in lines if 'rejected' not in e
-                               and split in (None, e['split'])), key=lambda e: e['file'])
+                               and split in (None, split_of(e['key'].split('#')[0]))),
+                              key=lambda e: e['file'])
         if not self.entries:
             raise ValueError(f'{index}: no cut-outs of the split {split!r}')
         self.people = [e for e in self.entries if e['kind'] == 'person']
@@ -284,8 +284,8 @@ def entry_of(job, matting):
         return {**entry, 'rejected': f'runs into {", ".join(cut)}'}, None
     rgba, (x, y, scale) = cut_out(rgb, alpha, mask)
     size = rgba.shape[1], rgba.shape[0]
-    entry.update(kind='thing', split=split_of(str(job['key'].split('#')[0])), size=size, cut=cut,
-                 flat=job['name'] in FLAT, height=HEIGHTS.get(job['name'], DEFAULT_HEIGHT))
+    entry.update(kind='thing', size=size, cut=cut, flat=job['name'] in FLAT,
+                 metres=METRES.get(job['name'], DEFAULT_METRES))
     if job['name'] == 'person':
         entry.update(_pose(job, rgba, (left + x, top + y, scale)), kind='person', flat=False)
     return entry, rgba
@@ -310,20 +310,19 @@ def _pose(job, rgba, crop):
         on[inside] = near[y[inside], x[inside]] > 128
         keypoints[on, 2] = 2
         keypoints[~on] = 0
-    # how much of a person there is: down to the lowest joint that is known, if cut below
+    # how much of a person there is
     seen = keypoints[:, 2] > 0
     whole = seen[15:].any()
     height = 1.7
     if not whole:
         # from two heights of the body that are seen: eyes or nose, shoulders, hips, knees
-        known = [(ABOVE[j], keypoints[j, 1]) for j in range(17) if seen[j] and j not in (7, 8, 9,
-                                                                                       10)]
+        known = [(ABOVE[j], keypoints[j, 1]) for j in (*range(7), *range(11, 15)) if seen[j]]
         if len(known) >= 3 and max(k[0] for k in known) - min(k[0] for k in known) > .08:
             slope = np.polyfit(*zip(*known), 1)[0]       # pixels per body height
             height = float(np.clip(1.7 * rgba.shape[0] / max(slope, 1), .3, 1.7))
         else:
             height = 1.7 if rgba.shape[0] > 2.6 * rgba.shape[1] else .75
-    return {'keypoints': np.round(keypoints, 1).tolist(), 'height': round(height, 2),
+    return {'keypoints': np.round(keypoints, 1).tolist(), 'metres': round(height, 2),
             'whole': bool(whole)}
 
 
