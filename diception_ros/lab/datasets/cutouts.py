@@ -24,7 +24,6 @@ The network is IS-Net for salient objects (1, 3, 512, 512) -> (1, 1, 512, 512), 
 """
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -33,6 +32,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from diception_ros.lab.datasets.photographs import split_of
 
 LICENCES = {
     'clothing': 'CC0-1.0', 'caltech101': 'CC-BY-4.0', 'trashnet': 'MIT', 'grocery': 'MIT',
@@ -82,7 +83,7 @@ class Cutouts:
                                     '`python -m diception_ros.lab.datasets.cutouts`')
         lines = [json.loads(line) for line in index.read_text().splitlines()]
         self.entries = sorted((e for e in lines if 'rejected' not in e
-                               and split in (None, split_of(e['key'].split('#')[0]))),
+                               and split in (None, _split_of(e['key']))),
                               key=lambda e: e['file'])
         if not self.entries:
             raise ValueError(f'{index}: no cut-outs of the split {split!r}')
@@ -94,18 +95,18 @@ class Cutouts:
         return _image(str(self.folder / 'images' / entry['file']))
 
 
+def _split_of(key):
+    """The split of the photograph that an entry was cut out of."""
+    source, file = key.split('#')[0].split('/')
+    return split_of(source, Path(file).stem)
+
+
 @lru_cache(maxsize=512)        # 100 MB at most
 def _image(path):
     image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     if image is None or image.shape[-1] != 4:
         raise OSError(f'{path}: no RGBA image')
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
-
-
-def split_of(name):
-    """The split of a photograph, by its name: one in 20 each are for validation and testing."""
-    digest = hashlib.sha1(name.encode()).digest()[0]
-    return 'validation' if digest < 13 else 'test' if digest < 26 else 'train'
 
 
 class Matting:
