@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diception_ros.lab.datasets import cutouts
-from diception_ros.lab.datasets.photographs import split_of
+from diception_ros.lab.datasets.splits import split_of
 
 
 def alpha_of(*boxes, shape=(100, 120)):

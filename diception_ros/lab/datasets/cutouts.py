@@ -33,7 +33,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from diception_ros.lab.datasets.photographs import split_of
+from diception_ros.lab.datasets.splits import split_of
 
 LICENCES = {
     'clothing': 'CC0-1.0', 'caltech101': 'CC-BY-4.0', 'trashnet': 'MIT', 'grocery': 'MIT',

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from diception_ros.lab.datasets.records import share_of
+from diception_ros.lab.datasets.splits import split_of
 from diception_ros.tasks import Person, Truth
 
 # COCO's names of what is called otherwise here.
@@ -49,12 +49,11 @@ class Folder:
         return self.folder.name
 
     def split(self, name: str) -> str:
-        """As dataset.json says, else one in ten is 'test' and one in twenty 'validation'."""
+        """As dataset.json says, else `splits.split_of`."""
         for split, names in self.splits.items():
             if names == 'all' or name in names or Path(name).stem in names:
                 return split
-        share = share_of(self.folder.name, Path(name).stem)
-        return 'test' if share < 0.1 else 'validation' if share < 0.15 else 'train'
+        return split_of(self.folder.name, name)
 
     def shows_people(self, name: str) -> bool:
         line = self.lines.get(Path(name).stem, {})

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from diception_ros.lab.datasets.folder import OURS, Folder, read_rgb
-from diception_ros.lab.datasets.records import share_of
+from diception_ros.lab.datasets.splits import split_of
 from diception_ros.tasks import Person, Truth
 
 PERSON = 15                        # Pascal's class
@@ -48,23 +48,6 @@ PEOPLE = {'doors': 'teachers', 'cid22': 'teachers', 'clic2025': 'teachers', 'kod
           'grocery': 'absent', 'trashnet': 'absent', 'bridge_octo': 'nobody'}
 # Shelves full of bottles that no teacher sees: categories are not known there.
 WITHOUT_CATEGORIES = ('grocery', 'trashnet', 'bridge_octo', 'lomiri', 'wesaturate')
-# Whole sources that no model is trained on, and those of which every tenth picture is not.
-TEST_SOURCES = ('coco_cc', 'tum_rgbd', 'posecnn_ycb', 'arc_bins', 'pcl_tutorials', 'tidybot',
-                'osd_learn')
-TENTH_IS_TEST = ('doors', 'intel_sample_videos', 'cid22')
-VALIDATION = 0.05                  # of what is left
-
-
-def split_of(source: str, stem: str) -> str:
-    """'train', 'validation' or 'test'. Frames of one video stay together: what counts is the name
-    without the number at its end."""
-    if source in TEST_SOURCES:
-        return 'test'
-    video = stem.rstrip('0123456789') if source in ('intel_sample_videos', 'sam2_demo') else ''
-    share = share_of(source, video or stem)
-    if source in TENTH_IS_TEST and share < 0.1:
-        return 'test'
-    return 'validation' if share >= 1 - VALIDATION else 'train'
 
 
 def photographs(folder: Path) -> list:
@@ -117,7 +100,7 @@ class TeacherLabels:
         return self._source
 
     def split(self, name: str) -> str:
-        return split_of(self._source, Path(name).stem)
+        return split_of(self._source, name)
 
     def shows_people(self, name: str) -> bool:
         return self._people == 'teachers' and any(

@@ -15,7 +15,6 @@ of which everything is:
 """
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -260,10 +259,3 @@ class Records:
         found = record(truth)
         found['rgb'] = np.ascontiguousarray(rgb.transpose(2, 0, 1))
         return found
-
-
-def share_of(*words: str) -> float:
-    """A number in [0, 1) that depends on the words alone: for splits that stay as they are when
-    pictures come and go."""
-    digest = hashlib.sha256('/'.join(words).encode()).digest()
-    return int.from_bytes(digest[:8], 'big') / 2**64
