@@ -194,6 +194,7 @@ class Records:
         one line, where a folder holds no data set or nothing is left to draw from.
         """
         from diception_ros.lab.datasets import open_dataset
+        from diception_ros.lab.datasets.cutouts import Cutouts
         data = config['data']
         folders = [data] if isinstance(data, (str, Path)) else list(data)
         self._pictures: dict[str, list] = {}
@@ -224,6 +225,8 @@ class Records:
             raise ValueError(f'people: no picture of split {split!r} shows anybody')
         self._people_shares = np.cumsum(peopled / max(peopled.sum(), 1e-9))
         self._photometric = bool(config.get('photometric', True))
+        self._cutouts = Cutouts(config['cutouts'], split) if config.get('cutouts') else None
+        self._pasted = float(config.get('pasted', 0.5)) if self._cutouts else 0.0
 
     def __len__(self) -> int:
         """How many different pictures there are."""
@@ -232,6 +235,7 @@ class Records:
     def truth(self, number: int) -> tuple[str, Truth, np.ndarray]:
         """The name of a record's picture, its crop, and the crop's camera picture uint8 (kH, kW,
         3)."""
+        from diception_ros.lab.datasets.paste import paste
         rng = np.random.default_rng((self._seed, number, 77))
         chance, pick = rng.random(2)
         peopled = bool(self._people) and chance < self._people
@@ -241,6 +245,8 @@ class Records:
         pictures = (self._peopled if peopled else self._pictures)[source]
         dataset, name = pictures[rng.integers(len(pictures))]
         whole = dataset.truth(name)
+        if self._pasted and rng.random() < self._pasted:
+            whole = paste(whole, self._cutouts, rng)
         height, width = whole.rgb.shape[:2]
         box = random_box(rng, width, height, self._least)
         flip = bool(rng.random() < 0.5)
