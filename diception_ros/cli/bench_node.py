@@ -27,6 +27,7 @@ import typer
 from diception_ros.cli import Failure
 from diception_ros.cli.live import NODE
 from diception_ros.cli.source import FROM_IMAGE, TASKS
+from diception_ros.ros.child_processes import ending_with_us
 
 SIZES = ((640, 480), (1280, 720))
 IMAGE = '/bench/image'
@@ -241,7 +242,7 @@ def _bare(size: tuple[int, int], frames: int, answers: Sequence[int] = (),
 @contextlib.contextmanager
 def _running(code: str, arguments: Sequence[int]) -> Iterator[subprocess.Popen]:
     process = subprocess.Popen([sys.executable, '-c', code, *map(str, arguments)],
-                               start_new_session=True)
+                               start_new_session=True, env=ending_with_us())
     try:
         yield process
     finally:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from diception_ros.cli import Failure
+from diception_ros.ros.child_processes import ending_with_us
 
 NAMESPACE = '/diception'
 NODE = f'{NAMESPACE}/diception'
@@ -110,7 +111,7 @@ def node_process(
     with log.open('w') as output:
         process = subprocess.Popen(
             [*_executable(), *arguments], stdout=output, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.DEVNULL, start_new_session=True, env=ending_with_us(),
         )
     node = NodeProcess(process, log)
     try:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from diception_ros.ros.child_processes import ending_with_us
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # What every way of installing must give: messages that go through the middleware's serialisation.
@@ -96,7 +98,7 @@ def check_installed(run, ros_environment):
         with log.open('w') as output:
             node = subprocess.Popen(
                 ['sh', '-c', command], cwd='/', stdout=output, stderr=subprocess.STDOUT,
-                env=ros_environment | environment | {
+                env=ending_with_us(ros_environment) | environment | {
                     'ROS_DOMAIN_ID': '101', 'ROS_LOG_DIR': str(folder)})
             try:
                 patience = time.monotonic() + 120
