@@ -231,6 +231,6 @@ setup(
     entry_points={'console_scripts': [
         'diception = diception_ros.cli:main',
         'diception_node = diception_ros.node:main',
-        'world_camera = diception_ros.ros.world_camera:main',
+        'world_camera = diception_ros.lab.synthetic.world_camera:main',
     ]},
 )

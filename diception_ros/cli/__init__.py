@@ -3,8 +3,8 @@
 
 A verb is a module of this package. It holds either a function of its own name with typer's
 annotations (`demo.py`: `def demo(...)`), or, for a verb with verbs of its own, a `typer.Typer`
-called `app` (`bench.py`; its verbs are the functions `node` of `bench_node.py`, ...). Modules must
-be light to import: torch and rclpy are imported inside the functions.
+called `app` (`bench.py`; its verbs are the functions of the modules of `lab/benchmarks`). Modules
+must be light to import: torch and rclpy are imported inside the functions.
 
 Exit status: 0 done; 1 it did not work; 2 it was called wrongly. What a user can cause is told in
 one line. Verbs raise `Failure` for that, or let ValueError (bad content) and OSError (files)
@@ -32,7 +32,7 @@ class Verbs(TyperGroup):
 
     names = ('demo', 'replay', 'run', 'batch', 'convert', 'train', 'finetune', 'evaluate', 'bench',
              'doctor')
-    prefix = ''  # of the file: a verb's own verbs are in <verb>_<name>.py
+    package = __name__  # where the verbs' modules are
 
     def list_commands(self, ctx) -> list[str]:
         return [name for name in self.names if importlib.util.find_spec(self._module(name))]
@@ -50,7 +50,7 @@ class Verbs(TyperGroup):
         return command
 
     def _module(self, name: str) -> str:
-        return f'{__name__}.{self.prefix}{name}'
+        return f'{self.package}.{name}'
 
 
 app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True,

@@ -10,7 +10,7 @@ class Benches(Verbs):
     """What can be measured."""
 
     names = ('node', 'gpu')
-    prefix = 'bench_'
+    package = 'diception_ros.lab.benchmarks'
 
 
 app = typer.Typer(cls=Benches, add_completion=False, no_args_is_help=True)

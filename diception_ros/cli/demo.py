@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from diception_ros.bags.source import FROM_IMAGE, TASKS, Source, source_of
 from diception_ros.cli import Failure
-from diception_ros.cli.source import FROM_IMAGE, TASKS, Source, source_of
 
 # Where the demo itself clicks into the middle of the picture, in a bag without clicks.
 CLICKS = '/diception/clicked_pixel'
@@ -68,7 +68,7 @@ def demo(
         source = source_of(bag, image_topic, reference_depth=reference_depth)
     played = _play(source, out, seconds, model, device, console)
 
-    from diception_ros.cli.page import write_page
+    from diception_ros.bags.page import write_page
 
     with console.status('comparing and drawing'):
         report = write_page(source, played, out)
@@ -81,8 +81,8 @@ def _make_camera(path: Path, frames: int, seed: int, console) -> None:
     """Record a camera that moves through a made-up world."""
     from rich.progress import track
 
-    from diception_ros.ros import bags
-    from diception_ros.worlds import camera_move
+    from diception_ros.bags import rosbag2 as bags
+    from diception_ros.lab.synthetic import camera_move
 
     # A small copy of the same move tells which thing stays in view and is worth a click.
     with console.status('looking for something to click'):
@@ -97,7 +97,8 @@ def _play(
     """Start the node, play the bag, record the answers."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from diception_ros.cli.live import (
+    from diception_ros.bags import rosbag2 as bags
+    from diception_ros.bags.live import (
         NAMESPACE,
         Graph,
         introduce,
@@ -105,8 +106,7 @@ def _play(
         queues,
         wait_until,
     )
-    from diception_ros.cli.recording import Recorder, busy, play
-    from diception_ros.ros import bags
+    from diception_ros.bags.recording import Recorder, busy, play
 
     outputs = [f'{NAMESPACE}/{name}' for name in source.expected]
     parameters = {
@@ -178,7 +178,7 @@ def _play(
 
 def _complain_of_silence(source: Source, played: Played) -> None:
     """Raise Failure that names the expected outputs on which nothing came."""
-    from diception_ros.cli.live import NAMESPACE
+    from diception_ros.bags.live import NAMESPACE
 
     heard = {arrival.topic for arrival in played.arrivals}
     silent = [f'{NAMESPACE}/{name}' for name in source.expected

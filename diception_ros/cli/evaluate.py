@@ -37,8 +37,8 @@ def evaluate(
     from rich.table import Table
 
     from diception_ros.cli import Failure
+    from diception_ros.lab.training import evaluation
     from diception_ros.model import DiceptionPipeline
-    from diception_ros.training import evaluation
 
     if split not in ('test', 'validation', 'train'):
         raise Failure(f'--split {split}: use test, validation or train')

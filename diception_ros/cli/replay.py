@@ -19,8 +19,8 @@ from typing import Annotated
 
 import typer
 
+from diception_ros.bags.source import FROM_IMAGE, ONCE, TASKS, Source, source_of
 from diception_ros.cli import Failure
-from diception_ros.cli.source import FROM_IMAGE, ONCE, TASKS, Source, source_of
 
 PATIENCE = 300.0  # seconds for one frame before the node counts as stuck
 # Of the node, but about the moment of the run and not about the pictures.
@@ -64,7 +64,7 @@ def replay(
     """
     from rich.console import Console
 
-    from diception_ros.ros import bags
+    from diception_ros.bags import rosbag2 as bags
 
     console = Console(highlight=False)
     if params_file is not None and not params_file.exists():
@@ -92,7 +92,7 @@ def replay(
     console.print(f'{out}: {frames} frames in {seconds:.0f} s'
                   + (f', {unusable} of them unusable pictures' if unusable else ''))
     if compare is not None:
-        from diception_ros.cli.comparing import compare_bags
+        from diception_ros.bags.comparing import compare_bags
 
         report = compare_bags(out, compare)
         console.print(report.table(tolerance))
@@ -122,7 +122,7 @@ def _camera_name(topic: str) -> str:
 
 def _copy(bag: Path, writer, console) -> None:
     """Copy a bag's messages, as far as their types are known."""
-    from diception_ros.ros import bags
+    from diception_ros.bags import rosbag2 as bags
 
     with bags.BagReader(bag) as reader:
         known = {name for name, topic in reader.topics.items() if topic.type in bags.types().types}
@@ -147,7 +147,7 @@ class _Turn:
 
     def hear(self, topic: str, moment: float, data: bytes) -> None:
         """Take one message of the node; called in the thread that hears."""
-        from diception_ros.cli.recording import frame_counts
+        from diception_ros.bags.recording import frame_counts
 
         with self._changed:
             if topic.endswith('debug/latency_ms'):  # the last word about each frame
@@ -165,9 +165,9 @@ class _Turn:
 
         Discovery has no other end that can be seen from here. Returns the latched messages.
         """
-        from diception_ros.cli.live import NAMESPACE
-        from diception_ros.cli.recording import busy
-        from diception_ros.ros import bags
+        from diception_ros.bags import rosbag2 as bags
+        from diception_ros.bags.live import NAMESPACE
+        from diception_ros.bags.recording import busy
 
         ahead = bags.restamped(first, max(0, bags.stamp_of(first) - 10**9))
         always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE} & set(topics)
@@ -224,8 +224,8 @@ def _through(
     """Play one camera of a bag; the number of pictures that the node could not use."""
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from diception_ros.cli.live import NAMESPACE, NODE, Graph, introduce, node_process, queues
-    from diception_ros.ros import bags
+    from diception_ros.bags import rosbag2 as bags
+    from diception_ros.bags.live import NAMESPACE, NODE, Graph, introduce, node_process, queues
 
     outputs = [f'{NAMESPACE}/{name}' for name in only or source.expected]
     parameters = {

@@ -36,9 +36,9 @@ def train(
 
     from diception_ros.cli import Failure
     if export:
-        from diception_ros.training import loop
+        from diception_ros.lab.training import loop
         return loop.export(out)
-    file = config or Path(__file__).parent.parent / 'training' / 'nano.yaml'
+    file = config or Path(__file__).parent.parent / 'lab' / 'training' / 'nano.yaml'
     if not file.is_file():
         raise Failure(f'--config {file}: no such file')
     if init is not None:
@@ -57,7 +57,7 @@ def train(
 
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node',
                str(processes)] if processes > 1 else [sys.executable]
-    command += ['-m', 'diception_ros.training.loop', str(file), str(out)]
+    command += ['-m', 'diception_ros.lab.training.loop', str(file), str(out)]
     for name, value in (('--minutes', minutes), ('--init', init), ('--store', store)):
         command += [name, str(value)] if value is not None else []
     command += ['--fresh'] if fresh else []
@@ -73,7 +73,7 @@ def train(
 def _render(store: Path, count: int, settings, processes: int) -> None:
     from rich.progress import MofNCompleteColumn, Progress
 
-    from diception_ros.training.pictures import write_store
+    from diception_ros.lab.training.pictures import write_store
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns) as progress:
         bar = progress.add_task('rendering', total=count)

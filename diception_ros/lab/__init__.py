@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes and measures models, and no robot needs."""
+"""The laboratory: synthetic scenes, training, evaluation, benchmarks. No robot needs it."""

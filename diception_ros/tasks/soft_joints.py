@@ -4,7 +4,7 @@
 Such a picture is the mean of all skeletons that may be there: joints lie in each other's glow, left
 and right are mixed. A small net reads the joints of one person from it, and how like one person
 it looks at all; so people whose glows touch are cut apart where both sides are more like a person
-than the whole is. `diception_ros.training.soft_joints` taught it; here it runs in numpy.
+than the whole is. `diception_ros.lab.training.soft_joints` taught it; here it runs in numpy.
 """
 
 from dataclasses import dataclass

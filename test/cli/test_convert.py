@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`diception convert` on the command line."""
-import sys
-from pathlib import Path
 
 import pytest
 
 from diception_ros.cli import main
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'fixtures'))
 
 
 @pytest.fixture(scope='module')

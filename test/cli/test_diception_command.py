@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diception_ros import cli
-from diception_ros.ros import bags
+from diception_ros.bags import rosbag2 as bags
 
 
 def called(capsys, *arguments):

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`diception doctor` on the command line: one line each, status 1 if anything is unfit."""
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from diception_ros.cli import doctor, main
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'fixtures'))
 
 
 @pytest.fixture(scope='module')

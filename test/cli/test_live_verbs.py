@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from diception_ros import cli
-from diception_ros.ros import bags
+from diception_ros.bags import rosbag2 as bags
 
 pytest.importorskip('rclpy', reason='a live node needs ROS 2')
 

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that several tests of this folder look at, made once."""
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'fixtures'))
 
 
 @pytest.fixture(scope='session', autouse=True)

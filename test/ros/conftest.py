@@ -2,20 +2,16 @@
 """Fixtures of the live tests: one node process serves all tests that leave it as they found it."""
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'fixtures'))
-
 if importlib.util.find_spec('rclpy') is None:
-    collect_ignore_glob = ['test_[!b]*.py']  # bags are read without ROS
+    collect_ignore_glob = ['test_*.py']
 
 
 def pytest_report_header():
     """Say why tests are missing where ROS 2 is."""
-    return '' if importlib.util.find_spec('rclpy') else 'test/ros: no rclpy, only bags are tested'
+    return '' if importlib.util.find_spec('rclpy') else 'test/ros: not tested, no rclpy'
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from robot import Robot, descendants, name_of
 
-from diception_ros.ros import bags
+from diception_ros.bags import rosbag2 as bags
 from diception_ros.ros.images import from_array
 
 ROOT = Path(__file__).resolve().parents[2]

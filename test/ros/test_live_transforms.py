@@ -10,9 +10,9 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 
 from diception_ros.geometry import CameraModel, point_cloud
+from diception_ros.lab.synthetic.world_camera import transform_of
 from diception_ros.ros.clouds import from_cloud
 from diception_ros.ros.images import from_array
-from diception_ros.ros.world_camera import transform_of
 
 tf2_ros = pytest.importorskip('tf2_ros')
 

@@ -45,8 +45,9 @@ def test_nobody_waits_for_a_job_longer_than_ros_lives():
         wait_for(Future(), running=False)
 
 
-@pytest.mark.parametrize('name, module', [('diception_node', 'diception_ros.node'),
-                                          ('world_camera', 'diception_ros.ros.world_camera')])
+@pytest.mark.parametrize('name, module', [
+    ('diception_node', 'diception_ros.node'),
+    ('world_camera', 'diception_ros.lab.synthetic.world_camera')])
 def test_ctrl_c_during_the_imports_ends_the_process_in_silence(name, module, tmp_path):
     (tmp_path / 'rclpy.py').write_text('import signal\nsignal.raise_signal(signal.SIGINT)\n'
                                        "raise SystemExit('it went on')\n")

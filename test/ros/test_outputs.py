@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 from std_msgs.msg import Header
 
+from diception_ros.lab.synthetic import random_view
 from diception_ros.model import Perception
 from diception_ros.ros.answer import Answer
 from diception_ros.ros.outputs import Publication
 from diception_ros.ros.outputs.overlay import Overlay
-from diception_ros.worlds import random_view
 
 
 def publication(tasks, **needs):

@@ -7,7 +7,7 @@ import sys
 import pytest
 from robot import NodeProcess, Robot, free_domain
 
-COMMAND = [sys.executable, '-m', 'diception_ros.ros.world_camera']
+COMMAND = [sys.executable, '-m', 'diception_ros.lab.synthetic.world_camera']
 
 
 @pytest.mark.parametrize('parameters, words', [

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from diception_ros.lab.synthetic import random_view
 from diception_ros.tasks import Conventions, task_named
 from diception_ros.tasks.discs import find_discs
 from diception_ros.tasks.pose import draw_skeletons, joints_drawn
 from diception_ros.tasks.skeleton import JOINT_COLORS, JOINTS, LIMBS, MIRROR
-from diception_ros.worlds import random_view
 
 # A person who faces the camera: x, y of the 17 joints.
 STANDING = (

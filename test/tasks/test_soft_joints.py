@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
+from diception_ros.lab.synthetic import random_view
 from diception_ros.tasks import soft_joints
 from diception_ros.tasks.pose import draw_skeletons
 from diception_ros.tasks.skeleton import MIRROR
-from diception_ros.worlds import random_view
 
 # A person of 80 px who faces the camera, feet at (0, 80): x, y of the 17 joints.
 STANDING = np.array((

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Playing a bag to a live node in real time and recording all that it answers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from diception_ros.bags import rosbag2 as bags
+from diception_ros.bags.live import Graph
+
+ROOM = 2**30  # bytes that may wait for the disk; then the node's publishers wait, or drop
+
+
+def frame_counts(data: bytes) -> dict[str, int]:
+    """The counters 'frames ...' of the node's /diagnostics: received, answered, dropped, ..."""
+    message = bags.decode(data, 'diagnostic_msgs/msg/DiagnosticArray')
+    return {
+        pair.key.removeprefix('frames '): int(pair.value)
+        for status in message.status for pair in status.values
+        if pair.key.startswith('frames ') and pair.value.isdigit()
+    }
+
+
+def busy(counts: dict[str, int]) -> bool:
+    """Whether a node with these counters still has a frame to answer."""
+    ends = ('answered', 'dropped', 'unusable', 'failed', 'unasked')
+    done = sum(counts.get(end, 0) for end in ends)
+    return counts.get('received', 0) > done
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One message that came back: when, for which frame."""
+
+    topic: str
+    stamp: int   # of its header, nanoseconds: the frame that it answers
+    time: float  # when it came, seconds of time.monotonic()
+
+
+class Recorder:
+    """Writes messages into a bag from a thread of its own, and remembers when they came.
+
+    Nothing but latched messages is kept before `begin`: until then it only notes in `early` which
+    topics were heard at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.arrivals: list[Arrival] = []
+        self.early: set[str] = set()
+        self.last = time.monotonic()
+        self.counts: dict[str, int] = {}  # the node's own, once a second
+        self._begins: tuple[float, int] | None = None
+        self._types: dict[str, str] = {}
+        self._headed: dict[str, bool] = {}
+        self._latched: set[str] = set()
+        self._path = path
+        self._waiting: queue.SimpleQueue = queue.SimpleQueue()
+        self._held = 0  # bytes that wait to be written
+        self._room = threading.Condition()
+        self._failed: Exception | None = None
+        self._thread = threading.Thread(target=self._write, name='record', daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def expect(self, topic: str, msgtype: str, latched: bool = False) -> None:
+        """Name the type of a topic before its first message comes."""
+        self._types[topic] = msgtype
+        self._headed[topic] = bags.has_header(msgtype) and topic != '/diagnostics'
+        if latched:
+            self._latched.add(topic)
+
+    def begin(self, moment: float, stamp: int) -> None:
+        """Record from now on; `moment` of time.monotonic() is nanosecond `stamp` of the bag."""
+        self._begins = (moment, stamp)
+
+    def heard(self, topic: str, moment: float, data: bytes) -> None:
+        """Take one message; called in the thread that hears."""
+        if topic == '/diagnostics':
+            self.counts = frame_counts(data)
+        if self._begins is None:
+            self.early.add(topic)
+            if topic not in self._latched:
+                return
+        if self._headed[topic]:
+            self.arrivals.append(Arrival(topic, bags.stamp_of(data), moment))
+            self.last = moment
+        with self._room:
+            self._room.wait_for(lambda: self._held < ROOM or self._failed)
+            self._held += len(data)
+        self._waiting.put((topic, moment, data))
+
+    def _write(self) -> None:
+        try:
+            with bags.BagWriter(self._path) as bag:
+                early = []
+                while (item := self._waiting.get()) is not None:
+                    if self._begins is None:
+                        early.append(item)
+                        continue
+                    begin, offset = self._begins
+                    for topic, moment, data in [*early, item]:
+                        if topic not in bag.topics:
+                            bag.add(topic, self._types[topic], topic in self._latched)
+                        time_of = offset + max(0, round((moment - begin) * 1e9))
+                        bag.write(topic, time_of, data)
+                        with self._room:
+                            self._held -= len(data)
+                            self._room.notify()
+                    early.clear()
+        except Exception as error:  # handed to the thread that waits for us
+            with self._room:
+                self._failed = error
+                self._room.notify()
+
+
+def play(
+    bag: bags.BagReader,
+    topics: Iterable[str],
+    graph: Graph,
+    seconds: float,
+    published: Callable[[str, int, bytes, float], None],
+) -> None:
+    """Publish the first `seconds` of a bag's topics at the pace they were recorded at.
+
+    `published(topic, time, data, moment)` is told of each message just sent, `moment` in seconds
+    of time.monotonic().
+    """
+    begin = None
+    for topic, stamp, data in bag.messages(topics):
+        if begin is None:
+            begin, first = time.monotonic(), stamp
+        due = begin + (stamp - first) / 1e9
+        if due - begin > seconds:
+            return
+        wait = due - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        moment = time.monotonic()
+        graph.publish(topic, data)
+        published(topic, stamp, data, moment)

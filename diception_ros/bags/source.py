@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which topics of a bag feed the node, and which outputs must then come back."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diception_ros.bags import rosbag2 as bags
+
+TASKS = ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose')
+# What comes back for every frame with these tasks, from the picture alone, a click, a known scale.
+FROM_IMAGE = (
+    'depth/relative', 'depth/color', 'normals/image_raw', 'normals/color', 'entities/labels',
+    'entities', 'entities/color', 'segmentation/mask', 'segmentation/color', 'semantic/labels',
+    'semantic/color', 'poses', 'poses/color', 'overlay',
+)
+FROM_SCALE = ('depth/image_raw', 'depth/camera_info', 'points')
+ONCE = ('semantic/label_info',)  # latched
+
+# The node's inputs beside the picture: name -> type. They are looked for beside it in the bag.
+SIDE_INPUTS = {
+    'camera_info': 'sensor_msgs/msg/CameraInfo',
+    'reference_depth': 'sensor_msgs/msg/Image',
+    'clicked_pixel': 'geometry_msgs/msg/Point',
+    'clicked_point': 'geometry_msgs/msg/PointStamped',
+}
+
+
+@dataclass
+class Source:
+    """A bag, and the topics of it that the node shall listen to."""
+
+    path: Path
+    image: str
+    image_type: str
+    frames: int
+    side: dict[str, str] = field(default_factory=dict)  # the node's name -> the bag's
+    transforms: list[str] = field(default_factory=list)  # /tf, /tf_static
+    truth: bool = False  # whether /truth/... is in it
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the pictures are sensor_msgs/CompressedImage."""
+        return self.image_type.endswith('CompressedImage')
+
+    @property
+    def topics(self) -> list[str]:
+        """Everything of the bag that is published to the node."""
+        return [*self.transforms, *self.side.values(), self.image]
+
+    @property
+    def remaps(self) -> dict[str, str]:
+        """The node's names -> the bag's names."""
+        return {'image/compressed' if self.compressed else 'image': self.image, **self.side}
+
+    @property
+    def expected(self) -> list[str]:
+        """The outputs that must come back, in the order in which people read them."""
+        scaled = {'reference_depth', 'camera_info'} <= set(self.side)
+        return [*FROM_IMAGE, *(FROM_SCALE if scaled else ()), *ONCE]
+
+
+def source_of(path: Path, image_topic: str | None, **side: str | None) -> Source:
+    """Find the topics of a bag; `side`: the bag's names for SIDE_INPUTS, None = the one beside.
+
+    Raises BagError that names the topics there are.
+    """
+    with bags.BagReader(path) as bag:
+        image = bag.image_topic(image_topic)
+        if image.count == 0:
+            raise bags.BagError(f'{path}: no message on {image.name}')
+        beside = image.name.removesuffix('/compressed').rpartition('/')[0]
+        found = {}
+        for name, kind in SIDE_INPUTS.items():
+            given = side.get(name)
+            topic = bag.topics.get(given or f'{beside}/{name}')
+            if topic is not None and topic.type == kind:
+                found[name] = topic.name
+            elif given:
+                there = [t.name for t in bag.topics.values() if t.type == kind]
+                raise bags.BagError(
+                    f'{path}: --{name.replace("_", "-")} {given} is no {kind} of this bag '
+                    f'(it has {", ".join(there) or "none"})'
+                )
+        # Only a ROS 2 installation has their type; PyPI's wheels do not.
+        tf = [name for name in ('/tf', '/tf_static')
+              if name in bag.topics and importlib.util.find_spec('tf2_msgs')]
+        return Source(path, image.name, image.type, image.count, found, tf,
+                      truth='/truth/depth' in bag.topics)
