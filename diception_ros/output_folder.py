@@ -118,19 +118,21 @@ def _names(names: Iterable[str], most: int = 3) -> str:
 class OutputFolder:
     """A folder of results, written beside and renamed when whole; see the module.
 
-    made_by: the verb, such as 'diception replay'. inputs: files and folders that the work reads;
-    what does not exist is no input. overwrite: whether results of our own making may be replaced.
-    renew: the same without being asked, where `made_by` made them. option: what the user calls it.
+    made_by: the verb, such as 'diception replay'. inputs: files and folders that the work reads, or
+    `homes_of` them; what does not exist is no input. overwrite: whether results of our own making
+    may be replaced. renew: the same without being asked, where `made_by` made them. option: what
+    the user calls it.
     `needed` may be set before the work to the bytes that must be free on the disk.
     """
 
-    def __init__(self, folder: str | Path, made_by: str, *, inputs: Iterable[str | Path] = (),
-                 overwrite: bool = False, renew: bool = False, option: str = '--out') -> None:
+    def __init__(self, folder: str | Path, made_by: str, *,
+                 inputs: Iterable[str | Path] | dict = (), overwrite: bool = False,
+                 renew: bool = False, option: str = '--out') -> None:
         self.name = f'{option} {folder}'.strip()
         self.folder = Path(os.path.realpath(os.path.expanduser(folder)))
         self.made_by = made_by
         self._way_out = 'add --overwrite to replace them, or ' if option else ''
-        self._inputs = [Path(one).expanduser() for one in inputs]
+        self._homes = inputs if isinstance(inputs, dict) else homes_of(inputs)
         self._overwrite, self._renew = overwrite, renew
         self.needed = 0
         self._new_parents: list[Path] = []
@@ -163,13 +165,9 @@ class OutputFolder:
                               'move it away, or name another folder')
 
     def _check_inputs(self) -> None:
-        own = _identity(self.folder)
-        for one in self._inputs:
-            if not one.exists():
-                continue
-            real = Path(os.path.realpath(one))
-            if own is not None and own in map(_identity, (real, *real.parents)):
-                raise OutputError(f'{self.name}: the input {one} lies in it; name another folder')
+        inside = self._homes.get(_identity(self.folder))
+        if inside is not None:
+            raise OutputError(f'{self.name}: the input {inside} lies in it; name another folder')
 
     def _check_place(self, place: Path) -> None:
         if not place.is_dir():
@@ -255,6 +253,17 @@ class OutputFolder:
                     if empty == self.folder or not _removed(empty):
                         break
         new.write(self.folder)
+
+
+def homes_of(inputs: Iterable[str | Path]) -> dict[tuple[int, int], str]:
+    """Every folder that an input is or lies in, by what it is and not by how it is spelled, and
+    that input. What does not exist is left out."""
+    homes: dict[tuple[int, int], str] = {}
+    for one in inputs:
+        real = Path(os.path.realpath(os.path.expanduser(one)))
+        for home in (real, *real.parents) if real.exists() else ():
+            homes.setdefault(_identity(home), str(one))
+    return homes
 
 
 def _is_holder(file: Path) -> bool:

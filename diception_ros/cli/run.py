@@ -11,6 +11,8 @@ import numpy as np
 import typer
 
 from diception_ros.cli import Failure
+from diception_ros.cli.progress import Progress
+from diception_ros.output_folder import OutputFolder, homes_of
 
 DEFAULT_TASKS = ('depth', 'normals', 'entities', 'semantic:person', 'pose')
 
@@ -29,6 +31,9 @@ def run(
     steps: Annotated[int | None, typer.Option(
         min=1, help="Denoising steps (default: the model's own, per task).")] = None,
     seed: Annotated[int, typer.Option(min=0, help='Seed of the noise.')] = 0,
+    overwrite: Annotated[bool, typer.Option(
+        '--overwrite', help='Replace results of an earlier run; no other file is ever replaced.'
+        )] = False,
 ) -> None:
     """Perceive pictures: colour pictures, raw arrays and an overlay for each.
 
@@ -37,27 +42,61 @@ def run(
     diception run *.png --tasks depth,normals --out results
     diception run photo.jpg --points 0.4,0.7
 
-    A folder per picture: <task>.png for eyes, depth_raw.png and entities_raw.png (16 bit),
-    overlay.jpg, and arrays.npz with everything.
+    A new folder per picture, named after it: <task>.png for eyes, depth_raw.png and
+    entities_raw.png (16 bit), overlay.jpg, and arrays.npz with everything. Each appears as soon as
+    its picture is done.
     """
     clicks = [_point(text) for text in points or []]
-    pictures = [_read(path) for path in images]
+    for path in images:
+        _check(path)
+    folders, inputs = _folders(out, images), homes_of([*images, model])
+    outputs = [OutputFolder(folder, 'diception run', inputs=inputs, overwrite=overwrite)
+               for folder in folders]
+    for output in outputs:
+        output.check()
 
-    from rich.progress import track
+    damaged = []
+    with Progress('loading the model') as progress:
+        from diception_ros.model import DiceptionPipeline
 
-    from diception_ros.model import DiceptionPipeline
+        pipeline = DiceptionPipeline.from_pretrained(model, device=device)
+        wanted = _tasks(tasks, pipeline.tasks, bool(clicks))
 
-    pipeline = DiceptionPipeline.from_pretrained(model, device=device)
-    wanted = _tasks(tasks, pipeline.tasks, bool(clicks))
-    folders = _folders(out, images)
-    for folder, rgb in track(list(zip(folders, pictures, strict=True)), 'perceiving',
-                             disable=len(images) < 2, transient=True):
-        found = pipeline(rgb, tasks=wanted, points=clicks, num_inference_steps=steps, seed=seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        def perceive(rgb: np.ndarray):
+            return pipeline(rgb, tasks=wanted, points=clicks, num_inference_steps=steps, seed=seed)
+
+        progress.stage('perceiving', total=len(images))
+        for path, folder, output in zip(images, folders, outputs, strict=True):
+            if _one(path, output, perceive, clicks):
+                print(folder, flush=True)
+            else:
+                damaged.append(str(path))
+            progress.advance()
+    if damaged:
+        raise Failure(f'{len(damaged)} of {len(images)} pictures could not be read: '
+                      f'{", ".join(damaged)}; copy them again')
+
+
+def _one(path: Path, output: OutputFolder, perceive, clicks) -> bool:
+    """One picture from file to files, so that no more than one is in memory; False: damaged."""
+    rgb = _read(path)
+    if rgb is None:
+        return False
+    found = perceive(rgb)
+    with output as folder:
+        folder.mkdir()
         for name, picture in _pictures(rgb, found, clicks).items():
             _save(folder / name, picture)
         np.savez_compressed(folder / 'arrays.npz', **_arrays(found))
-        print(folder)
+    return True
+
+
+def _check(path: Path) -> None:
+    """Raise Failure if a file is no picture, as far as its first bytes tell."""
+    if not path.exists():
+        raise Failure(f'{path}: no such picture')
+    if not path.is_file() or not cv2.haveImageReader(str(path)):
+        raise Failure(f'{path}: not a picture that OpenCV can read')
 
 
 def _point(text: str) -> tuple[float, float]:
@@ -73,14 +112,13 @@ def _point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def _read(path: Path) -> np.ndarray:
-    """uint8 RGB (H, W, 3) of a picture file."""
-    if not path.exists():
-        raise Failure(f'{path}: no such picture')
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise Failure(f'{path}: not a picture that OpenCV can read')
-    return np.ascontiguousarray(bgr[..., ::-1])
+def _read(path: Path) -> np.ndarray | None:
+    """uint8 RGB (H, W, 3) of a picture file; None where it is damaged."""
+    try:
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # such as one of more than 2**30 pixels
+        return None
+    return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1])
 
 
 def _tasks(given: str | None, able: list[str], clicked: bool) -> list[str]:
