@@ -7,7 +7,7 @@ import time
 import cv2
 import numpy as np
 
-from diception_ros.lab.synthetic import camera_move, random_view
+from diception_ros.lab.synthetic import Assets, camera_move, random_view
 
 # COCO joints that a limb connects
 LIMBS = ((0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12),
@@ -25,6 +25,8 @@ def strip(truth, side):
     colours = np.random.default_rng(1).integers(40, 255, (200, 3)).astype(np.uint8)
     instances = colours[truth.instances % 200]
     height, width = truth.depth.shape
+    if truth.known is not None:
+        normals[~truth.known['normals']] = 0
     size = (round(side * width / height), side)
     tiles = [cv2.resize(np.ascontiguousarray(p), size, interpolation=cv2.INTER_NEAREST)
              for p in (truth.rgb, truth.rgb, depth[..., ::-1], normals, instances)]
@@ -51,17 +53,22 @@ def main():
     parser.add_argument('--side', type=int, default=192, help='height of a tile')
     parser.add_argument('--columns', type=int, default=2)
     parser.add_argument('--only-rgb', action='store_true')
+    parser.add_argument('--assets', help="folder of assets for realistic scenes; 'none': without "
+                        'any images')
+    parser.add_argument('--rgb-scale', type=int, default=1)
     parser.add_argument('--move', action='store_true', help='frames of one camera move')
     options = parser.parse_args()
     worlds = options.worlds if options.worlds in ('easy', 'full') else float(options.worlds)
     size = tuple(options.size)
-    random_view(0, size, worlds)
+    assets = options.assets and Assets(None if options.assets == 'none' else options.assets)
+    more = {'assets': assets, 'rgb_scale': options.rgb_scale}
+    random_view(0, size, worlds, **more)
     times, strips = [], []
     if options.move:
         views = camera_move(options.seed, options.count, size, worlds=worlds)
     else:
         seeds = range(options.seed, options.seed + options.count)
-        views = (random_view(seed, size, worlds) for seed in seeds)
+        views = (random_view(seed, size, worlds, **more) for seed in seeds)
     while True:
         began = time.perf_counter()
         truth = next(views, None)

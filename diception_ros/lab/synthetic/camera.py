@@ -43,6 +43,13 @@ class Camera:
         pose[:3, 3] = position
         return cls((int(width), int(height)), intrinsics, pose)
 
+    def scaled(self, factor):
+        """The same view with `factor` times as many columns and rows."""
+        intrinsics = self.intrinsics.copy()
+        intrinsics[:2] *= factor
+        intrinsics[:2, 2] += (factor - 1) / 2       # pixel centres, not corners, are at integers
+        return Camera(tuple(factor * side for side in self.size), intrinsics, self.pose)
+
     def slopes(self):
         """float32 (W,) and (H,): x / z of every column's and y / z of every row's pixel centres."""
         k = self.intrinsics

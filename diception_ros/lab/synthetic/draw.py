@@ -496,11 +496,20 @@ class Draw:
         spot = self.spot(.42, near, 3.5 + 3.5 * level * dice.random())
         if not spot:
             return
-        body = mannequin.random_body(dice, .1 + .3 * level)
+        body = self.dressed(mannequin.random_body(dice, .1 + .3 * level))
         kind, pose = mannequin.random_pose(dice)
         heading = dice.uniform(0, 2 * math.pi)
         if dice.random() < .45:       # towards the camera, more or less
             heading = math.atan2(-spot[1], -spot[0]) + dice.gauss(0, .6)
+        self.add_figure(body, kind, pose, spot, heading)
+
+    def dressed(self, body):
+        """A body in the clothes of this kind of scene."""
+        return body
+
+    def add_figure(self, body, kind, pose, spot, heading):
+        """Somebody, and what they sit on."""
+        dice = self.dice
         solids, joints, thickness = mannequin.mannequin(body, pose, spot, heading,
                                                         self.thing('person'), self.paint)
         self.parts.append(solids)

@@ -27,6 +27,11 @@ class Photo:
     dirt: int = 0                        # spots on the lens
     jpeg: int = 0                        # quality, 0 = none
     seed: int = 0
+    green: float = 1.0                   # gain of green: light of lamps that the camera misjudges
+    sharpen: float = 0.0                 # halos of a cheap camera's sharpening, 1 = strong
+    rows: float = 0.0                    # noise that all pixels of a row share, standard deviation
+    coarse: float = 1.0                  # shrunk to this share, then enlarged again
+    curve: float = 0.0                   # how much an S-shaped curve takes from both ends, 0 to 1
 
 
 def random_photo(dice, level):
@@ -54,6 +59,27 @@ def random_photo(dice, level):
         jpeg=dice.randint(30, 95) if chance(0, .45) else 0, seed=dice.getrandbits(30))
 
 
+def random_camera(dice, level):
+    """Circumstances as those of real cameras, in real rooms: odder than `random_photo`'s."""
+    photo = random_photo(dice, max(level, .5))
+    warm = dice.gauss(0, .13)
+    photo.balance = (1 + warm, 1.0, 1 - warm)
+    photo.green = 1 + dice.gauss(0, .04)
+    photo.key = min(.8, max(.15, dice.gauss(.46, .12)))
+    photo.contrast = dice.uniform(.85, 1.3)
+    if dice.random() < .5:
+        photo.sharpen = dice.uniform(.2, 1.2)
+    if dice.random() < .1:
+        photo.rows = dice.uniform(.002, .012)
+    if dice.random() < .3:
+        photo.coarse = dice.uniform(.45, .9)
+    if dice.random() < .6:
+        photo.curve = dice.uniform(.1, .8)
+    if dice.random() < .08:          # out of focus
+        photo.blur += dice.uniform(.5, 1.6)
+    return photo
+
+
 @cache
 def _noise():
     return np.random.default_rng(5).standard_normal(1 << 21, dtype=np.float32)
@@ -67,7 +93,8 @@ def develop(colour, photo=None):
     # the exposure meters without the lamps and windows
     brightness = float(np.minimum(colour[1], 2.5 * colour[1].mean()).mean()) + 1e-6
     gain = photo.key ** 2.2 / brightness
-    picture = cv2.merge([colour[i] * np.float32(gain * photo.balance[i]) for i in range(3)])
+    gains = gain * np.array(photo.balance) * (1, photo.green, 1)
+    picture = cv2.merge([colour[i] * np.float32(gains[i]) for i in range(3)])
     if max(abs(photo.motion[0]), abs(photo.motion[1])) * unit > .7:
         picture = cv2.filter2D(picture, -1, _smear(photo.motion, unit))
     # A large picture is sharper than a small one enlarged, and its noise is finer.
@@ -88,15 +115,28 @@ def develop(colour, photo=None):
         picture -= np.float32(photo.key)
         picture *= np.float32(photo.contrast)
         picture += np.float32(photo.key)
+    if photo.curve:
+        smooth = np.clip(picture, 0, 1)
+        smooth *= smooth * (3 - 2 * smooth)
+        picture += (smooth - picture) * np.float32(photo.curve)
     # highlights roll off instead of clipping hard
     if picture.max() > .8:
         bright = np.clip(picture - .8, 0, .8)
         picture -= bright * bright * np.float32(.45)
+    if photo.coarse < 1:
+        small = cv2.resize(picture, None, fx=photo.coarse, fy=photo.coarse,
+                           interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     if photo.noise:
         picture += _grain(picture.shape, photo.seed) * np.float32(photo.noise * unit ** .5)
     if photo.blotches:
         small = _grain((max(2, height // 5), max(2, width // 5), 3), photo.seed + 17)
         picture += cv2.resize(small, (width, height)) * np.float32(photo.blotches)
+    if photo.rows:
+        picture += _grain((height, 1, 1), photo.seed + 5) * np.float32(photo.rows)
+    if photo.sharpen:
+        soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
+        picture += (picture - soft) * np.float32(photo.sharpen)
     picture *= 255
     picture += .5
     picture = np.clip(picture, 0, 255, out=picture).astype(np.uint8)

@@ -4,58 +4,122 @@
 import cv2
 import numpy as np
 
-from diception_ros.lab.synthetic import photograph, textures
+from diception_ros.lab.synthetic import assets, billboards, photograph, textures
 from diception_ros.lab.synthetic.antialias import smooth_creases, smooth_edges
 from diception_ros.lab.synthetic.raycast import Placed, cast, surface_normals
-from diception_ros.lab.synthetic.scene import CEILING, FLOOR, OPEN, SKY, WALL
+from diception_ros.lab.synthetic.scene import CEILING, FLOOR, OPEN, PHOTO, SKY, WALL
 from diception_ros.lab.synthetic.solids import ROUND_CONE
-from diception_ros.tasks.truth import Person, Truth
+from diception_ros.tasks.truth import CATEGORIES, Person, Truth
 
 FACES = 6           # surfaces 0..5 are the room's, solids follow; -1 is the sky
+SURE_REACH = .1     # of a person's height: where a known joint decides about poses
 _FACE_INSTANCE = np.array([WALL, WALL, WALL, WALL, FLOOR, CEILING], np.int32)
 _FACE_NORMAL = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1.0]])
 
 
-def render(scene, camera, photo=None):
-    """The Truth of a scene seen by a camera. `photo`: a photograph.Photo; None: a clean picture."""
-    width, height = camera.size
-    x, y = camera.slopes()
-    depth, surface = _room(scene, camera.pose, x, y)
-    placed = Placed(scene.solids, camera.pose)
-    cast(placed, x, y, depth, surface, FACES)
-    rows = surface.ravel().astype(np.intp)
-    z = depth.ravel()
+def render(scene, camera, photo=None, rgb_scale=1):
+    """The Truth of a scene seen by a camera.
 
-    # normals, optical frame
-    face_normals = (_FACE_NORMAL @ camera.pose[:3, :3]).astype(np.float32)
-    table = np.zeros((FACES + len(scene.solids) + 1, 3), np.float32)      # the last row: the sky
-    table[:FACES] = face_normals
-    normals = [column[rows] for column in table.T]
-    solid = np.flatnonzero(rows >= FACES)
-    px, py = np.tile(x, height), np.repeat(y, width)
-    local = None
-    if len(solid):
-        found, local = surface_normals(placed, rows[solid] - FACES, (px[solid], py[solid]),
-                                       z[solid])
-        found *= 1 / np.sqrt(found[0] * found[0] + found[1] * found[1] + found[2] * found[2])
-        for column, new in zip(normals, found):
-            column[solid] = new
+    photo: a photograph.Photo; None: a clean picture. rgb_scale: 1, or 2 for a picture `rgb` of
+    twice the size; all else is that of the camera's pixel centres.
+    """
+    seen = _Seen(scene, camera)
+    large = seen if rgb_scale == 1 else _Seen(scene, camera.scaled(rgb_scale))
+    truth = seen.truth()
+    colour, light = _light(scene, large.camera, large.rows, large.z, large.px, large.py,
+                           large.normals, large.solid, large.local)
+    width, height = large.camera.size
+    smooth_creases(large.surface, large.normals, colour, (height, width))
+    smooth_edges(scene, large.camera, large.placed, large.surface, colour, FACES)
+    if scene.boards:
+        billboards.show(scene.boards, large.camera, large.depth, large.surface, large.normals,
+                        colour, np.stack(light))
+    truth.rgb = photograph.develop(colour.reshape(3, height, width), photo)
+    return truth
 
-    colour = _light(scene, camera, rows, z, px, py, normals, solid, local)
-    smooth_creases(surface, normals, colour, (height, width))
-    smooth_edges(scene, camera, placed, surface, colour, FACES)
-    rgb = photograph.develop(colour.reshape(3, height, width), photo)
 
-    instance = np.concatenate([_FACE_INSTANCE, scene.solids.instance, [SKY]]).astype(np.int32)
-    instances = instance[rows].reshape(height, width)
-    normal_map = np.empty((height, width, 3), np.float32)
-    for i in range(3):
-        normal_map[..., i] = normals[i].reshape(height, width)
-    shown = np.bincount(instances.ravel(), minlength=max(scene.categories) + 1)
-    categories = {number: name for number, name in scene.categories.items() if shown[number]}
-    return Truth(rgb=rgb, depth=depth, normals=normal_map, instances=instances,
-                 categories=categories, people=_people(scene, camera, depth, instances, categories),
-                 intrinsics=camera.intrinsics.copy(), camera_pose=camera.pose.copy())
+class _Seen:
+    """What every pixel of a camera sees: geometry, before any light."""
+
+    def __init__(self, scene, camera):
+        self.scene, self.camera = scene, camera
+        width, height = camera.size
+        x, y = camera.slopes()
+        self.depth, self.surface = _room(scene, camera.pose, x, y)
+        self.placed = Placed(scene.solids, camera.pose)
+        cast(self.placed, x, y, self.depth, self.surface, FACES)
+        self.rows = self.surface.ravel().astype(np.intp)
+        self.z = self.depth.ravel().copy()
+
+        # normals, optical frame
+        face_normals = (_FACE_NORMAL @ camera.pose[:3, :3]).astype(np.float32)
+        table = np.zeros((FACES + len(scene.solids) + 1, 3), np.float32)    # the last row: the sky
+        table[:FACES] = face_normals
+        self.normals = [column[self.rows] for column in table.T]
+        self.solid = solid = np.flatnonzero(self.rows >= FACES)
+        self.px, self.py = np.tile(x, height), np.repeat(y, width)
+        self.local = None
+        if len(solid):
+            found, self.local = surface_normals(
+                self.placed, self.rows[solid] - FACES, (self.px[solid], self.py[solid]),
+                self.z[solid])
+            found *= 1 / np.sqrt(found[0] * found[0] + found[1] * found[1] + found[2] * found[2])
+            for column, new in zip(self.normals, found):
+                column[solid] = new
+
+    def truth(self):
+        """A Truth without rgb."""
+        scene, camera = self.scene, self.camera
+        height, width = self.depth.shape
+        instance = np.concatenate([_FACE_INSTANCE, scene.solids.instance, [SKY]]).astype(np.int32)
+        instances = instance[self.rows].reshape(height, width)
+        depth, normals, known = self.depth, self.normals, None
+        if scene.boards:
+            depth, normals = depth.copy(), [n.copy() for n in normals]
+            flat = billboards.show(scene.boards, camera, depth, instances, normals)
+            known = _known(scene, flat)
+        normal_map = np.empty((height, width, 3), np.float32)
+        for i in range(3):
+            normal_map[..., i] = normals[i].reshape(height, width)
+        shown = np.bincount(instances.ravel(), minlength=max(scene.categories) + 1)
+        categories = {number: name for number, name in scene.categories.items() if shown[number]}
+        people = _people(scene, camera, depth, instances, categories)
+        people += billboards.people_of(scene.boards, camera, instances, categories)
+        if known is not None:
+            _know_poses(scene, people, instances, known)
+        return Truth(rgb=None, depth=depth, normals=normal_map, instances=instances,
+                     categories=categories, people=people, intrinsics=camera.intrinsics.copy(),
+                     camera_pose=camera.pose.copy(), known=known)
+
+
+def _known(scene, flat):
+    """Truth.known of a scene with billboards, which have no normals of their own; `flat` bool
+    (H, W) is where they are seen."""
+    everywhere = np.ones(flat.shape, bool)
+    known = {task: everywhere for task in ('depth', 'entities', 'segmentation')}
+    known['normals'], known['pose'] = ~flat, everywhere.copy()
+    for category in CATEGORIES:
+        if category not in scene.unsure:
+            known[f'semantic:{category}'] = everywhere
+    return known
+
+
+def _know_poses(scene, people, instances, known):
+    """Poses are not known on a billboard of a person but near its joints."""
+    for board in scene.boards:
+        if scene.categories[board.instance] != 'person':
+            continue
+        own = instances == board.instance
+        if not own.any():
+            continue
+        sure = np.zeros(own.shape, np.uint8)
+        reach = max(2, round(SURE_REACH * np.ptp(np.flatnonzero(own.any(axis=1)))))
+        for person in people:
+            if person.label == board.instance:
+                for x, y, seen in person.keypoints:
+                    if seen:
+                        cv2.circle(sure, (round(float(x)), round(float(y))), reach, 1, -1)
+        known['pose'][own] = sure[own] > 0
 
 
 def _room(scene, pose, x, y):
@@ -80,7 +144,7 @@ def _room(scene, pose, x, y):
 
 
 def _light(scene, camera, rows, z, px, py, normals, solid, local):
-    """Linear colour float32 (3, P)."""
+    """Linear colour and, without the sky's and any gloss, light float32 (3, P)."""
     rotation = camera.pose[:3, :3].astype(np.float32)
     position = camera.pose[:3, 3]
     far = np.minimum(z, 1e3)
@@ -102,11 +166,20 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
         corner[rows >> 1 == axis] = 1      # the room's own two faces across the axis
         open_ *= corner
     _touch(scene, rows, relative, position, open_)
+    if scene.nooks:
+        open_ *= _nooks(far.reshape(camera.size[::-1]), scene.nooks)
     above = (world_normal[2] * np.float32(.5) + np.float32(.5)) * open_
     below = open_ - above
     floor = scene.paints[scene.faces[4], :3]
     light = [above * np.float32(c) + below * np.float32(c * (.35 + .6 * f))
              for c, f in zip(scene.ambient, floor, strict=True)]
+    if scene.panorama is not None:
+        around = assets.irradiance(scene.panorama, scene.turn).astype(np.float32)
+        around *= np.mean(scene.ambient, dtype=np.float32)
+        for i in range(3):
+            light[i] = np.maximum(around[0, i] + around[1, i] * world_normal[0]
+                                  + around[2, i] * world_normal[1]
+                                  + around[3, i] * world_normal[2], .08) * open_
     shine = None
     for lamp in scene.lights:
         way = [np.float32(lamp.position[i] - position[i]) - relative[i] for i in range(3)]
@@ -144,12 +217,12 @@ def _light(scene, camera, rows, z, px, py, normals, solid, local):
         veil[sky] = 0
         for i in range(3):
             colour[i] += (np.float32(scene.sky[1][i]) - colour[i]) * veil
-    return colour
+    return colour, light
 
 
 def _touch(scene, rows, relative, position, open_):
     """Darkens `open_` (P,) where the floor is next to what stands on it, so that nothing floats."""
-    solids = scene.solids
+    solids = scene.casters()
     half = np.sqrt(((solids.turn * solids.scale[:, :, None]) ** 2).sum(axis=1))
     cones = solids.kind == ROUND_CONE
     half[cones] *= solids.shape[cones, 1:2]
@@ -170,8 +243,19 @@ def _touch(scene, rows, relative, position, open_):
     open_[floor] *= light
 
 
+def _nooks(depth, much):
+    """Ambient occlusion by the depth picture (Luft et al. 2006), float32 (P,): darker is what is
+    a little behind its surroundings, by a hand or two at a metre."""
+    near = np.log(depth)
+    behind = near - cv2.GaussianBlur(near, (0, 0), .03 * len(depth))
+    np.maximum(behind, 0, out=behind)
+    return 1 - np.float32(10 * much) * (behind * np.exp(behind * behind * -100)).ravel()
+
+
 def _sky(scene, direction):
     """Colour (3, P) of the sky in world directions, three of (P,)."""
+    if scene.panorama is not None:
+        return assets.look_up(scene.panorama, direction, scene.turn)
     high, low, clouds = scene.sky
     length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
     up = np.maximum(direction[2] / length, 0)
@@ -258,7 +342,18 @@ def _albedo(scene, camera, rows, z, relative, normals, px, py, solid, local):
                     + normals[2][which])
     footprint = z[which] / np.float32(camera.intrinsics[0, 0]) * density
     footprint /= np.sqrt(np.maximum(facing, .05))      # between its two sides
-    value = textures.sample(columns[6].astype(np.intp)[row], u * density, v * density, footprint)
+    texture = columns[6].astype(np.intp)[row]
+    u, v = u * density, v * density
+    if scene.photos is not None and (texture >= PHOTO).any():
+        photo = np.flatnonzero(texture >= PHOTO)
+        found = assets.sample(scene.photos, texture[photo] - PHOTO, u[photo] + np.float32(.5),
+                              v[photo] + np.float32(.5), footprint[photo])
+        for i in range(3):
+            colour[i][which[photo]] *= found[i]
+        drawn = np.flatnonzero(texture < PHOTO)
+        which, row, texture = which[drawn], row[drawn], texture[drawn]
+        u, v, footprint = u[drawn], v[drawn], footprint[drawn]
+    value = textures.sample(texture, u, v, footprint)
     for i in range(3):
         colour[i][which] += (columns[3 + i] - columns[i])[row] * value
     return colour, gloss
@@ -270,10 +365,11 @@ _RING = [(.35, 1.0), (.65, 3.4), (.9, 5.8), (.5, 5.0), (.8, 1.9), (1.0, 0.2)]
 def _shadow(scene, lamp, size, relative, position, normal, facing):
     """How much of a lamp every point sees, float32 (P,) in [0, 1]: a depth picture from there."""
     lit = np.ones(len(relative[0]), np.float32)
-    casts = np.flatnonzero(scene.solids.casts)
+    solids = scene.casters()
+    casts = np.flatnonzero(solids.casts)
     if len(casts) == 0:
         return lit
-    solids = scene.solids[casts]
+    solids = solids[casts]
     middle = solids.centre.mean(axis=0)
     pose = _looking(lamp.position, middle)
     placed = Placed(solids, pose)

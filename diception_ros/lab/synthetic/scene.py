@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from diception_ros.lab.synthetic.camera import Camera
-from diception_ros.lab.synthetic.solids import Solids
+from diception_ros.lab.synthetic.solids import Solids, stack
 
 FLOOR, WALL, CEILING, SKY = 1, 2, 3, 4       # instance ids of stuff; things and people follow
 LEVELS = {'easy': 0.0, 'full': 1.0}
 SPLITS = ('train', 'validation', 'test')
+PHOTO = 1000              # textures of paints from here on are photographs of the scene
 OPEN = 1e6                                   # metres: walls and ceiling that are not there
 
 
@@ -50,6 +51,17 @@ class Scene:
     mirror: float = 0.0      # how much of what is above it the floor reflects, 0 to 1
     sky: tuple = ((.3, .5, .9), (.8, .9, 1.0), .5)    # colour above, at the horizon, clouds
     haze: float = 0.0        # 1/m
+    boards: list = field(default_factory=list)      # Billboards
+    phantoms: Solids | None = None    # shadows of billboards: not seen themselves
+    photos: np.ndarray | None = None  # uint8 (K, assets.TEXELS, 3); paints' textures PHOTO + k
+    panorama: np.ndarray | None = None    # float (H, 2 H, 3), linear: the sky, and all light but
+    turn: float = 0.0        # that of lamps; turned by this, radians
+    nooks: float = 0.0       # how much darker it is close behind and beside things, 0 to 1
+    unsure: frozenset = frozenset()   # categories that some instance may have unsaid
+
+    def casters(self):
+        """Solids that throw shadows."""
+        return self.solids if self.phantoms is None else stack([self.solids, self.phantoms])
 
     def camera(self, size=(128, 128), **changes):
         """The scene's own camera; a square picture may be squashed from a wider sensor."""

@@ -34,7 +34,7 @@ def record(truth: Truth) -> dict[str, np.ndarray]:
     fields = {name: np.ascontiguousarray(fields[name].transpose(2, 0, 1)) for name in FIELDS}
     fields['categories'] = np.full(MAX_INSTANCES, NOTHING, np.uint8)
     for label, category in truth.categories.items():
-        if 0 < label < MAX_INSTANCES:
+        if 0 < label < MAX_INSTANCES and category in CATEGORIES:     # not of a thing unnamed
             fields['categories'][label] = CATEGORIES.index(category)
     return fields
 
