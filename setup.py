@@ -219,7 +219,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*'], exclude=[f'{NAME}.msg*']),
-    package_data={NAME: ['weights/**', '**/*.npz', '**/*.yaml']},
+    package_data={NAME: ['weights/**', '**/*.npz', '**/*.xml', '**/*.yaml']},
     data_files=[],  # filled by BuildRos
     distclass=BinaryDistribution,
     cmdclass={'build': Build, 'build_ros': BuildRos},

@@ -3,6 +3,11 @@
 
 import pytest
 
+from diception_ros.ros.isolation import loopback_environment, set_environment
+
+# Before any test makes a node: no machine but this one hears what the tests send.
+set_environment(loopback_environment())
+
 
 @pytest.fixture(autouse=True)
 def folder_of_its_own(tmp_path_factory, monkeypatch):

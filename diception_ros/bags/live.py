@@ -22,26 +22,13 @@ from pathlib import Path
 
 from diception_ros.cli import Failure
 from diception_ros.ros.child_processes import ending_with_us
+from diception_ros.ros.isolation import own_graph
 
 NAMESPACE = '/diception'
 NODE = f'{NAMESPACE}/diception'
 # Published by every rclpy node; not perception.
 EVERYDAY_TOPICS = ('/rosout', '/parameter_events')
-
-
-def own_graph() -> int:
-    """Make this process and its children a graph of their own; the ROS domain chosen.
-
-    A domain of its own keeps other nodes of this machine and network out. Fast DDS loses large
-    images over its default transports, LARGE_DATA carries them.
-    """
-    domain = 1 + os.getpid() % 100
-    os.environ['ROS_DOMAIN_ID'] = str(domain)
-    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
-    # Discovery limited to this machine breaks LARGE_DATA: 0 of 40 images of 0.9 MB arrived.
-    os.environ.pop('ROS_AUTOMATIC_DISCOVERY_RANGE', None)
-    os.environ.pop('ROS_LOCALHOST_ONLY', None)
-    return domain
+UNKNOWN_NODE = '_NODE_NAME_UNKNOWN_'  # rmw's name of a node not yet known
 
 
 def _executable() -> list[str]:
@@ -95,9 +82,10 @@ def node_process(
     log: Path, parameters: dict[str, object], remaps: dict[str, str],
     params_file: Path | None = None,
 ) -> Iterator[NodeProcess]:
-    """`diception_node` in NAMESPACE with remaps and parameters, until the block ends.
+    """`diception_node` in NAMESPACE with remaps and parameters, in a graph of its own, until the
+    block ends.
 
-    `parameters` win over those of the file.
+    `parameters` win over those of the file. A Graph that is made in the block is in that graph.
     """
     arguments = ['--ros-args', '-r', f'__ns:={NAMESPACE}']
     if params_file is not None:
@@ -106,18 +94,18 @@ def node_process(
         arguments += ['-p', f'{name}:={_yaml(value)}']
     for name, topic in remaps.items():
         arguments += ['-r', f'{name}:={topic}']
-    own_graph()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('w') as output:
-        process = subprocess.Popen(
-            [*_executable(), *arguments], stdout=output, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True, env=ending_with_us(),
-        )
-    node = NodeProcess(process, log)
-    try:
-        yield node
-    finally:
-        node.stop()
+    with own_graph():
+        with log.open('w') as output:
+            process = subprocess.Popen(
+                [*_executable(), *arguments], stdout=output, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, start_new_session=True, env=ending_with_us(),
+            )
+        node = NodeProcess(process, log)
+        try:
+            yield node
+        finally:
+            node.stop()
 
 
 def _yaml(value: object) -> str:
@@ -127,6 +115,10 @@ def _yaml(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return '[' + ', '.join(_yaml(item) for item in value) + ']'
     return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _full_name(name: str, namespace: str) -> str:
+    return f'{namespace.rstrip("/")}/{name}'
 
 
 def message_class(msgtype: str):
@@ -139,22 +131,28 @@ def message_class(msgtype: str):
 
 
 class Graph:
-    """Our end of the graph: publishes and hears raw messages. One thread hears.
+    """Our end of an own_graph: publishes and hears raw messages. One thread hears.
 
     `heard(topic, time, data)` is called in that thread, `time` in seconds of time.monotonic().
+    `partner` is the full name of the node that we started. Whoever else takes part in what is
+    exchanged with it is a stranger, and ends the run with a Failure: seen when the two have met
+    (`introduce`), once a second while we publish, and at the end.
     """
 
-    def __init__(self, heard: Callable[[str, float, bytes], None], name: str) -> None:
+    def __init__(self, heard: Callable[[str, float, bytes], None], name: str,
+                 partner: str = NODE) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.signals import SignalHandlerOptions
 
         self._heard = heard
         self._context = rclpy.Context()
-        rclpy.init(args=[], context=self._context, domain_id=own_graph(),
+        rclpy.init(args=[], context=self._context,
                    signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node(name, namespace=NAMESPACE, context=self._context,
                                        start_parameter_services=False)
+        self._own, self._partner = f'{NAMESPACE}/{name}', partner
+        self._looked = time.monotonic()  # for strangers
         self._publishers = {}
         self._subscribed: dict[str, str] = {}
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -171,11 +169,58 @@ class Graph:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_) -> None:
-        self._executor.shutdown()
-        self._thread.join(5)
-        self._node.destroy_node()
-        self._context.try_shutdown()
+    def __exit__(self, raised, *_) -> None:
+        try:
+            if raised is None:
+                self.refuse_strangers()
+        finally:
+            self._executor.shutdown()
+            self._thread.join(5)
+            self._node.destroy_node()
+            self._context.try_shutdown()
+
+    # --- strangers ---
+
+    def refuse_strangers(self) -> None:
+        """Raise Failure that names a node which neither we are nor started, if it takes part.
+
+        It takes part where it has the name of one of us, publishes what one of us hears, or hears
+        what we publish: a robot would take the recording for its camera. Listening to results is
+        free, and so is any listening of tools (their names begin with an underscore).
+        """
+        self._looked = time.monotonic()
+        ours = {self._own, self._partner}
+        names = [_full_name(*name) for name in self._node.get_node_names_and_namespaces()]
+        for name in ours:
+            if names.count(name) > 1:
+                self._refuse(name, 'has the name of a node of this run')
+        heard = {*self._subscribed, *self._inputs()} - set(EVERYDAY_TOPICS)
+        for topic in sorted(heard | set(self._publishers)):
+            for end in self._node.get_publishers_info_by_topic(topic):
+                if (name := _full_name(end.node_name, end.node_namespace)) not in ours:
+                    self._refuse(name, f'publishes {topic}')
+        for topic in self._publishers:
+            for end in self._node.get_subscriptions_info_by_topic(topic):
+                name = _full_name(end.node_name, end.node_namespace)
+                if name not in ours and not end.node_name.startswith('_'):
+                    self._refuse(name, f'listens to {topic}, which this run plays')
+
+    def _refuse(self, name: str, what: str) -> None:
+        if name.endswith(UNKNOWN_NODE):  # its endpoints were met before it: the next look tells
+            return
+        raise Failure(
+            f'a node that this run did not start, {name}, {what}: end it, or choose another '
+            'ROS_DOMAIN_ID (unset: one that nobody uses)'
+        )
+
+    def _inputs(self) -> set[str]:
+        """The topics that our partner listens to."""
+        namespace, _, name = self._partner.rpartition('/')
+        try:
+            found = self._node.get_subscriber_names_and_types_by_node(name, namespace or '/')
+        except Exception:  # rclpy's NodeNameNonExistentError moves between versions
+            return set()
+        return {topic for topic, _ in found}
 
     # --- publishing ---
 
@@ -191,7 +236,9 @@ class Graph:
             self._publishers[topic] = self._node.create_publisher(kind, topic, profile)
 
     def publish(self, topic: str, data: bytes) -> None:
-        """Publish CDR bytes on a topic that was offered."""
+        """Publish CDR bytes on a topic that was offered; raises Failure where a stranger is."""
+        if time.monotonic() - self._looked > 1.0:
+            self.refuse_strangers()
         self._publishers[topic].publish(data)
 
     def listeners(self, topic: str) -> int:
@@ -296,6 +343,7 @@ def introduce(
     wait_until(lambda: not missing - set(graph.outputs()), node.check, 20)
     if missing := sorted(missing - set(graph.outputs())):
         raise Failure(f'diception_node does not offer {", ".join(missing)} (see {node.log})')
+    graph.refuse_strangers()
     return graph.outputs()
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """demo and replay drive a real node process over real DDS."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,15 +11,6 @@ from diception_ros import cli
 from diception_ros.bags import rosbag2 as bags
 
 pytest.importorskip('rclpy', reason='a live node needs ROS 2')
-
-
-@pytest.fixture(autouse=True)
-def own_environment(monkeypatch):
-    """The verbs choose a ROS domain of their own; give the test's back."""
-    for name in ('ROS_DOMAIN_ID', 'FASTDDS_BUILTIN_TRANSPORTS', 'ROS_AUTOMATIC_DISCOVERY_RANGE'):
-        monkeypatch.setenv(name, 'LARGE_DATA' if name.startswith('FASTDDS') else '')
-        if not name.startswith('FASTDDS'):
-            monkeypatch.delenv(name)
 
 
 def status_of(*arguments):
@@ -96,3 +90,22 @@ def test_a_model_that_is_missing_ends_the_demo_in_one_line(small_bag, tmp_path, 
     err = capsys.readouterr().err
     assert status == 1 and err.startswith('diception: ') and 'cannot configure' in err
     assert err.count('\n') == 1
+
+
+def test_a_replay_beside_a_node_that_publishes_the_same_pictures_ends_in_one_line(
+        small_bag, tiny_model, tmp_path, monkeypatch, capsys):
+    """The user chose a domain, and there is a camera in it already."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', '114')
+    with subprocess.Popen(
+        [sys.executable, '-c',
+         'import rclpy\nfrom sensor_msgs.msg import Image\nrclpy.init()\n'
+         "node = rclpy.create_node('webcam')\n"
+         "publisher = node.create_publisher(Image, '/camera/image_raw', 1)\n"
+         "print('here', flush=True)\nrclpy.spin(node)"], stdout=subprocess.PIPE) as webcam:
+        webcam.stdout.readline()
+        status = status_of('replay', small_bag, '--out', tmp_path / 'out', '--image-topic',
+                           '/camera/image_raw', '--model', tiny_model)
+        webcam.kill()
+    err = capsys.readouterr().err
+    assert status == 1 and '/webcam, publishes /camera/image_raw' in err and err.count('\n') == 1
+    assert not (tmp_path / 'out').exists()

@@ -77,8 +77,8 @@ def test_a_killed_test_run_leaves_no_node(tmp_path):
     """The whole chain: the wheels of ROS 2 start Python twice, the node has threads."""
     pytest.importorskip('rclpy', reason='a live node needs ROS 2')
     code = ('import os, sys, time; sys.path.insert(0, sys.argv[1])\n'
-            'from robot import NodeProcess, free_domain\n'
-            'domain, lock = free_domain()\n'
+            'from robot import NodeProcess, claim_domain\n'
+            'domain, claim = claim_domain()\n'
             'node = NodeProcess(sys.argv[2], {"device": "cpu", "autostart": "false"}, domain)\n'
             'node.wait_for_line("unconfigured: ")\n'
             'from diception_ros.ros import child_processes\n'

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point
-from robot import NodeProcess, free_domain
+from robot import NodeProcess, claim_domain
 from sensor_msgs.msg import CameraInfo, Image
 
 from diception_ros.ros.images import from_array
@@ -88,27 +88,27 @@ def test_a_reference_depth_that_is_a_colour_picture_says_so_and_depth_goes_on(ro
     ({'tasks': '[depht]'}, "unknown task 'depht'"),
 ])
 def test_a_bad_start_value_ends_the_node_with_one_line_and_status_2(parameters, words, tmp_path):
-    domain, lock = free_domain()
+    domain, claim = claim_domain()
     node = NodeProcess(tmp_path / 'log', parameters, domain)
     assert node.process.wait(120) == 2
     assert words in node.text() and 'Traceback' not in node.text()
     assert 'FATAL' in node.text()
-    lock.close()
+    claim.close()
 
 
 def test_a_misspelt_start_parameter_is_mentioned_with_what_was_meant(tmp_path):
-    domain, lock = free_domain()
+    domain, claim = claim_domain()
     node = NodeProcess(tmp_path / 'log', {'max_rat': 3.0, 'autostart': 'false'}, domain)
     node.wait_for_line("parameter 'max_rat' is unknown and ignored, did you mean max_rate")
     node.stop()
-    lock.close()
+    claim.close()
 
 
 def test_a_parameter_file_that_ros_cannot_read_ends_the_node_with_one_line(tmp_path):
     file = tmp_path / 'bad.yaml'
     file.write_text('/**: {ros__parameters: {tasks: [semantic:person]}}')  # needs quotes
-    domain, lock = free_domain()
+    domain, claim = claim_domain()
     node = NodeProcess(tmp_path / 'log', {}, domain, params_file=file)
     assert node.process.wait(120) == 2
     assert 'bad.yaml' in node.text() and 'Traceback' not in node.text()
-    lock.close()
+    claim.close()

@@ -15,7 +15,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_profile_sensor_data,
 )
-from robot import NodeProcess, Robot, free_domain
+from robot import NodeProcess, Robot, claim_domain
 from sensor_msgs.msg import Image
 
 from diception_ros.ros.images import from_array
@@ -217,7 +217,7 @@ def test_silence_is_reported_with_the_image_topics_that_exist(robot):
 @pytest.mark.parametrize('moment', ['unconfigured', 'loading'])
 def test_a_signal_at_the_start_ends_the_process_in_two_seconds(
         number, moment, tiny_model, tmp_path):
-    domain, lock = free_domain()
+    domain, claim = claim_domain()
     node = NodeProcess(tmp_path / 'log', {'device': 'cpu', 'model': tiny_model, 'autostart':
                                           str(moment == 'loading').lower()}, domain)
     node.wait_for_line('loading model' if moment == 'loading' else 'unconfigured: ')
@@ -227,7 +227,7 @@ def test_a_signal_at_the_start_ends_the_process_in_two_seconds(
     assert memory and not [file for file in memory if file.exists()]
     for word in ('Traceback', 'ERROR', 'rror:', 'Failed'):
         assert word not in node.text()
-    lock.close()
+    claim.close()
 
 
 def test_a_signal_to_an_active_node_with_frames_streaming_ends_it_in_two_seconds(robot):

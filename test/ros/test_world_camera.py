@@ -5,7 +5,7 @@ import signal
 import sys
 
 import pytest
-from robot import NodeProcess, Robot, free_domain
+from robot import NodeProcess, Robot, claim_domain
 
 COMMAND = [sys.executable, '-m', 'diception_ros.lab.synthetic.world_camera']
 
@@ -19,12 +19,12 @@ COMMAND = [sys.executable, '-m', 'diception_ros.lab.synthetic.world_camera']
     ({'worlds': 'odd'}, "worlds='odd': use 'easy', 'full'"),
 ])
 def test_a_made_up_camera_that_cannot_be_is_refused_in_one_line(parameters, words, tmp_path):
-    domain, lock = free_domain()
+    domain, claim = claim_domain()
     camera = NodeProcess(tmp_path / 'log', parameters, domain, command=COMMAND)
     status = camera.process.wait(60)
     [line] = [line for line in camera.text().splitlines() if 'tf2_ros' not in line]
     assert 'FATAL' in line and words in line and status == 2
-    lock.close()
+    claim.close()
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

@@ -220,12 +220,16 @@ def _laps(
 def _bare(size: tuple[int, int], frames: int, answers: Sequence[int] = (),
           pace: float = 0.0) -> float:
     """Median round trip of the bare node, ms: of its echo, or until the last of its `answers`."""
-    from diception_ros.bags.live import Graph, own_graph, wait_until
+    from diception_ros.bags.live import Graph, wait_until
+    from diception_ros.ros.isolation import own_graph
 
-    own_graph()
     topics = {f'{ANSWER}{n}' for n in range(len(answers) or 1)}
     laps = _Laps()
-    with _running(BARE, answers) as process, Graph(laps.hear, 'bench') as graph:
+    with (
+        own_graph(),
+        _running(BARE, answers) as process,
+        Graph(laps.hear, 'bench', partner='/bare') as graph,
+    ):
         graph.offer(IMAGE, 'sensor_msgs/msg/Image')
 
         def alive() -> None:
