@@ -32,7 +32,7 @@ class Truth:
     photograph says that nobody is there.
     """
 
-    rgb: np.ndarray            # uint8 (H, W, 3)
+    rgb: np.ndarray            # uint8 (H, W, 3); a synthetic one may be (k H, k W, 3)
     depth: np.ndarray | None   # float32 (H, W), metres along Z; +inf for sky, 0 where not known
     normals: np.ndarray | None  # float32 (H, W, 3), optical frame, unit, facing us; 0 for sky
     instances: np.ndarray | None  # int32 (H, W), 0 = nothing known; a surface has an id >= 1
@@ -43,6 +43,11 @@ class Truth:
     stamp: float = field(default=0.0)   # seconds since the start of a camera's move
     known: dict[str, np.ndarray] | None = None
 
+    @property
+    def shape(self):
+        """(H, W), also where `rgb` is larger."""
+        return (self.rgb if self.instances is None else self.instances).shape[:2]
+
     def where_known(self, task):
         """Bool (H, W) of where the task called `task` has a truth, or None where it has none."""
         if self.known is not None:
@@ -52,4 +57,4 @@ class Truth:
         given = {'depth': self.depth, 'normals': self.normals, 'pose': self.people}
         if given.get(kind, self.instances) is None:
             return None
-        return np.ones(self.rgb.shape[:2], bool)
+        return np.ones(self.shape, bool)

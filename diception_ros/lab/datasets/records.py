@@ -46,7 +46,7 @@ def ignore_bit(task: str) -> int:
 
 def record(truth: Truth) -> dict[str, np.ndarray]:
     """The training record of a picture at the size it has; instances beyond the last id are 0."""
-    height, width = truth.rgb.shape[:2]
+    height, width = truth.shape
     known = np.zeros(len(KNOWN), np.uint8)
     ignore = np.zeros((height, width), np.uint8)
     for index, task in enumerate(KNOWN):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from diception_ros.lab.datasets import record
 from diception_ros.lab.synthetic import Assets, Camera, random_scene, random_view, render
 from diception_ros.lab.synthetic import assets as assets_module
 from diception_ros.lab.synthetic.billboards import Billboard
@@ -166,3 +167,9 @@ def test_light_of_a_panorama_comes_from_where_it_is_bright():
     assert (up > 3 * np.maximum(down, 0)).all()
     seen = assets_module.look_up(panorama, np.float32([[0, 0], [0, 0], [1, -1]]), 0)
     assert np.allclose(seen[:, 0], 2) and np.allclose(seen[:, 1], .1)
+
+
+def test_a_record_holds_a_larger_rgb_beside_targets_of_the_cameras_size(assets):
+    found = record(random_view(2, worlds=.5, assets=assets, rgb_scale=2))
+    assert found['rgb'].shape == (3, 256, 256)
+    assert found['depth'].shape == found['ignore'].shape == (1, 128, 128)
