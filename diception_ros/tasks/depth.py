@@ -43,7 +43,8 @@ class Depth:
         return grey(clean(picture))
 
     def score(self, result, truth):
-        """AbsRel and delta1 after the least-squares fit of `1/z = a * result + b` to the truth.
+        """AbsRel, delta1 and the share within 10 % of the truth, after the least-squares fit of
+        `1/z = a * result + b` to it.
 
         Only true depth up to FARTHEST counts: at the horizon of an open ground the smallest error
         of disparity is any number of metres. Fitted depth is clipped to half the nearest and twice
@@ -51,15 +52,17 @@ class Depth:
         """
         known = (truth.depth > 0) & (truth.depth <= FARTHEST)
         if not known.any():
-            return {'absrel': np.nan, 'delta1': np.nan}
+            return {'absrel': np.nan, 'delta1': np.nan, 'within10': np.nan}
         depth = truth.depth[known].astype(np.float64)
         disparity = resized(result, truth.depth.shape)[known].astype(np.float64)
         centred, inverse = disparity - disparity.mean(), 1 / depth
         spread = (centred**2).mean()
         a = (centred * inverse).mean() / spread if spread > 1e-12 else 0.0
         fitted = 1 / np.clip(a * centred + inverse.mean(), 0.5 / depth.max(), 2 / depth.min())
+        relative = np.abs(fitted - depth) / depth
         return {
-            'absrel': float((np.abs(fitted - depth) / depth).mean()),
+            'absrel': float(relative.mean()),
+            'within10': float((relative <= 0.1).mean()),
             'delta1': float((np.maximum(fitted / depth, depth / fitted) < 1.25).mean()),
         }
 

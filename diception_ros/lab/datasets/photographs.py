@@ -39,13 +39,15 @@ LEAST_HEIGHT = 24                  # pixels of a person's box: joints of smaller
 MARGIN = 0.08                      # of a box's sides: boxes are cut a little short
 UNSURE_REACH = 0.1                 # of a person's height: how far an unsure joint may be off
 
-# What may be believed of people: 'teachers'; 'absent' (hands, robot arms: who is seen is unknown,
-# where nobody is seen nobody is); 'nobody' (known from where the pictures come from). Sources that
+# What may be believed of people: 'teachers'; 'absent' (hands: who is seen is unknown, where
+# nobody is seen nobody is); 'nobody' (known from where the pictures come from). Sources that
 # are not named here have no labels of people.
 PEOPLE = {'doors': 'teachers', 'cid22': 'teachers', 'clic2025': 'teachers', 'kodak': 'teachers',
           'intel_sample_videos': 'teachers', 'sam2_demo': 'teachers', 'skimage_pd': 'teachers',
-          'wesaturate': 'teachers', 'lomiri': 'teachers', 'tidybot': 'teachers',
-          'grocery': 'absent', 'trashnet': 'absent', 'bridge_octo': 'nobody'}
+          'wesaturate': 'teachers', 'lomiri': 'teachers', 'tidybot': 'nobody',
+          'grocery': 'absent', 'trashnet': 'absent', 'bridge_octo': 'nobody',
+          'tum_rgbd': 'nobody', 'posecnn_ycb': 'nobody', 'arc_bins': 'nobody',
+          'pcl_tutorials': 'nobody', 'osd_learn': 'nobody'}
 # Shelves full of bottles that no teacher sees: categories are not known there.
 WITHOUT_CATEGORIES = ('grocery', 'trashnet', 'bridge_octo', 'lomiri', 'wesaturate')
 
@@ -77,6 +79,14 @@ class Measured(Folder):
                     str(one['label']): names[str(one['category_id'])]
                     for one in image['instances']}
             self.complete = sorted({OURS.get(name, name) for name in names.values()})
+        if PEOPLE.get(folder.name) == 'nobody':
+            self.complete = [*self.complete, 'person']
+            for name in self.names:
+                self.lines.setdefault(Path(name).stem, {})['people'] = []
+        if folder.name == 'osd_learn':
+            self.complete = [*self.complete, 'table']
+            for name in self.names:
+                self.lines[Path(name).stem]['instances'] = {'1': 'table'}
 
     def split(self, name: str) -> str:
         return split_of(self.folder.name, name)

@@ -11,6 +11,10 @@ TEST_SOURCES = ('coco_cc', 'tum_rgbd', 'posecnn_ycb', 'arc_bins', 'pcl_tutorials
 # Of these, people and their absence are measured: one picture in ten is for that alone.
 TENTH_IS_TEST = ('doors', 'intel_sample_videos', 'cid22')
 VIDEOS = ('intel_sample_videos', 'sam2_demo')
+# Test pictures whose teachers' labels turned out wrong when they were looked at: a painted person,
+# mannequins, people half seen, a stool's legs, a window.
+NOT_JUDGED = frozenset(f'doors/{stem}.jpg' for stem in (
+    '00030', '00094', '00221', '00491', '00874', '00989', '01002')) | {'cid22/train_198.jpg'}
 TEST, VALIDATION = 0.05, 0.05      # of other sources
 
 

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How good a model is on real pictures, each figure where somebody knows the truth."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from diception_ros.lab.datasets.splits import NOT_JUDGED
+from diception_ros.tasks import STUFF, Truth, task_named
+
+LEAST_AREA = 0.005     # of the picture: smaller instances are neither clicked nor to be found
+APART = 1.15           # the ratio of two depths from which on their order is asked for
+OFFSETS = 15           # distances of the points of a pair, evenly up to the width
+NEARLY_ALL = 0.8       # of a picture must be known for it to say that nobody is there
+# Figure: what it is, its unit or range, and whether less is better.
+FIGURES = {
+    'depth.absrel': ('depth: AbsRel after the affine fit of disparity', True),
+    'depth.within10': ('depth: share within 10 %', False),
+    'depth.order': ('depth: order of two points of one row, depths 15 % apart', False),
+    'click.miou': ('click: mIoU of instances, innermost pixel', False),
+    'entities.recall50': ('entities: recall at IoU .5', False),
+    'people.iou': ('people: IoU where they are', False),
+    'people.painted': ('people: share painted where nobody is', True),
+    'pose.pck10': ('keypoints: PCK@0.1', False)}
+
+
+def evaluate_real(pipe, data, splits: Sequence[str] = ('test',),
+                  progress: Callable[[int, int], None] = lambda done, of: None) -> dict[str, dict]:
+    """Figures of `pipe` on the labelled pictures of a data set (a folder, or what `open_dataset`
+    gives) that are of the splits.
+
+    Returns {'all': {'pictures': N, 'model': {...}, 'blind': {...}}, <source>: ...} with those of
+    FIGURES that a truth is there for, and semantic.<category>. Depth, click: means over pictures,
+    over instances; entities, categories and keypoints pooled over the pictures; people: means over
+    the pictures with and without somebody. 'blind' is one who does not look: disparity that grows
+    evenly from top to bottom, one instance over all, nobody.
+    """
+    from diception_ros.lab.datasets import open_dataset
+    dataset = open_dataset(data) if isinstance(data, (str, Path)) else data
+    names = [name for name in dataset.names
+             if dataset.split(name) in splits and name not in NOT_JUDGED]
+    sums: dict[str, Sums] = {'all': Sums()}
+    for number, name in enumerate(names, 1):
+        truth = dataset.truth(name)
+        model, blind = measured(pipe, truth)
+        if model:
+            for key in ('all', dataset.source(name)):
+                sums.setdefault(key, Sums()).add(model, blind)
+        progress(number, len(names))
+    return {key: total.figures() for key, total in sums.items()}
+
+
+class Sums:
+    """Counts of many pictures: (of, sum) of each figure, for the model and who is blind."""
+
+    def __init__(self):
+        self.pictures, self.model, self.blind = 0, {}, {}
+
+    def add(self, model: dict, blind: dict) -> None:
+        self.pictures += 1
+        for mine, given in ((self.model, model), (self.blind, blind)):
+            for key, pair in given.items():
+                mine[key] = np.add(mine.get(key, (0.0, 0.0)), pair)
+
+    def figures(self) -> dict:
+        return {'pictures': self.pictures,
+                'model': {k: round(float(s / n), 4) for k, (s, n) in self.model.items() if n},
+                'blind': {k: round(float(s / n), 4) for k, (s, n) in self.blind.items() if n},
+                'of': {k: int(n) for k, (_, n) in self.model.items() if n}}
+
+
+def measured(pipe, truth: Truth) -> tuple[dict, dict]:
+    """(sum, number) of each figure that a picture has a truth for: the model's, and the blind
+    one's."""
+    clicked = truth.where_known('segmentation') is not None
+    wanted = [name for name in ('depth', *(f'semantic:{c}' for c in pipe.categories))
+              if truth.where_known(name) is not None]
+    wanted += ['entities'] * clicked + ['pose'] * bool(truth.people)
+    wanted = [name for name in wanted if name in pipe.tasks]
+    model, blind = {}, {}
+    if wanted:
+        result = pipe(truth.rgb, tasks=wanted)
+    if 'depth' in wanted:
+        ramp = np.repeat(np.linspace(0, 1, len(truth.rgb), dtype=np.float32)[:, None],
+                         truth.rgb.shape[1], axis=1)
+        for mine, disparity in ((model, result.depth), (blind, ramp)):
+            mine |= _depth(disparity, truth)
+    if 'entities' in wanted:
+        model['entities.recall50'] = _recall(result.entities.labels, truth)
+        blind['entities.recall50'] = _recall(np.ones(truth.instances.shape, np.int32), truth)
+    for name in wanted:
+        if name.startswith('semantic:'):
+            category = name.partition(':')[2]
+            _category(result.semantic[category], truth, category, model, blind)
+    if 'pose' in wanted:
+        score = task_named('pose').score(result.poses, truth)
+        model['pose.pck10'] = (score['correct'], score['joints'])
+        blind['pose.pck10'] = (0.0, score['joints'])
+    if clicked and 'segmentation' in pipe.tasks:
+        _clicks(pipe, truth, model, blind)
+    return model, blind
+
+
+def _depth(disparity: np.ndarray, truth: Truth) -> dict:
+    score = task_named('depth').score(disparity, truth)
+    order = row_order(disparity, np.where(truth.where_known('depth'), truth.depth, 0))
+    return {'depth.absrel': (score['absrel'], 1), 'depth.within10': (score['within10'], 1),
+            'depth.order': (0, 0) if np.isnan(order) else (order, 1)}
+
+
+def row_order(disparity: np.ndarray, depth: np.ndarray) -> float:
+    """The share of pairs of points of one row, their depths APART, of which the nearer one has the
+    larger disparity; equal ones count half. Depth 0 is not known; NaN without such pairs."""
+    right, pairs = 0.0, 0
+    width = depth.shape[1]
+    for step in {max(1, round(width * n / (OFFSETS + 1))) for n in range(1, OFFSETS + 1)}:
+        one, two = depth[:, :-step], depth[:, step:]
+        asked = (one > 0) & (two > 0) & (np.maximum(one, two) > APART * np.minimum(one, two))
+        nearer = np.sign(two[asked] - one[asked])        # 1: the left one
+        seen = np.sign(disparity[:, :-step][asked] - disparity[:, step:][asked])
+        right += np.count_nonzero(seen == nearer) + 0.5 * np.count_nonzero(seen == 0)
+        pairs += len(nearer)
+    return right / pairs if pairs else float('nan')
+
+
+def _instances(truth: Truth) -> list[np.ndarray]:
+    """The masks of the instances that are known and large enough, but for what they stand on."""
+    known = truth.where_known('segmentation')
+    masks = (truth.instances == label for label, category in truth.categories.items()
+             if category not in (*STUFF, 'table'))
+    return [mask for mask in masks
+            if mask.sum() >= LEAST_AREA * mask.size and known[mask].all()]
+
+
+def _clicks(pipe, truth: Truth, model: dict, blind: dict) -> None:
+    known = truth.where_known('segmentation')
+    height, width = known.shape
+    mine, whole = [], []
+    for mask in _instances(truth):
+        inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
+        y, x = np.unravel_index(inside[1:-1, 1:-1].argmax(), mask.shape)
+        point = ((x + 0.5) / width, (y + 0.5) / height)
+        answer = pipe(truth.rgb, tasks=['segmentation'], points=[point]).segmentation > 0.5
+        mine.append(_iou(answer & known, mask))
+        whole.append(_iou(known, mask))
+    model['click.miou'], blind['click.miou'] = (sum(mine), len(mine)), (sum(whole), len(whole))
+
+
+def _iou(guess: np.ndarray, mask: np.ndarray) -> float:
+    return np.count_nonzero(guess & mask) / max(np.count_nonzero(guess | mask), 1)
+
+
+def _recall(labels: np.ndarray, truth: Truth) -> tuple[float, int]:
+    """How many instances have a segment with an IoU over .5, which no two can share, of how
+    many."""
+    masks, known = _instances(truth), truth.where_known('segmentation')
+    labels = np.where(known, labels, 0)
+    areas = np.bincount(labels.ravel())
+    found = 0
+    for mask in masks:
+        common = np.bincount(labels[mask], minlength=len(areas))
+        common[0] = 0
+        best = int(common.argmax())
+        found += common[best] > 0.5 * (areas[best] + mask.sum() - common[best])
+    return float(found), len(masks)
+
+
+def _category(answer: np.ndarray, truth: Truth, category: str, model: dict, blind: dict) -> None:
+    known = truth.where_known(f'semantic:{category}')
+    labels = [label for label, name in truth.categories.items() if name == category]
+    mask = np.isin(truth.instances, labels) & known
+    answer = answer & known
+    both, either = np.count_nonzero(answer & mask), np.count_nonzero(answer | mask)
+    model[f'semantic.{category}'] = (both, either)
+    blind[f'semantic.{category}'] = (np.count_nonzero(mask), np.count_nonzero(known))
+    if category != 'person':
+        return
+    if mask.any():
+        model['people.iou'], blind['people.iou'] = (both / either, 1), (0.0, 1)
+    elif known.mean() >= NEARLY_ALL:
+        model['people.painted'] = (answer.sum() / known.sum(), 1)
+        blind['people.painted'] = (0.0, 1)
