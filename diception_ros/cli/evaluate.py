@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`diception evaluate`: how good a model is on worlds that it has not seen."""
+"""`diception evaluate`: how good a model is on scenes and pictures that it has not seen."""
 from __future__ import annotations
 
 import json as json_format
@@ -18,43 +18,66 @@ FIGURES = (('depth.absrel', '', True), ('depth.delta1', '', False),
 
 def evaluate(
     model: Annotated[str, typer.Argument(help='A model directory, or nano.')] = 'nano',
-    worlds: Annotated[str, typer.Option(help='easy, full, or a difficulty from 0 to 1.')] = 'easy',
-    scenes: Annotated[int, typer.Option(min=1, help='How many scenes of the split.')] = 200,
-    split: Annotated[str, typer.Option(help='test, validation or train.')] = 'test',
+    data: Annotated[Path | None, typer.Argument(
+        help='A folder of real pictures, labelled in part (docs/datasets.md); without it, '
+             'synthetic scenes.')] = None,
+    worlds: Annotated[str | None, typer.Option(
+        help='easy, full, or a difficulty from 0 to 1; default easy.')] = None,
+    scenes: Annotated[int | None, typer.Option(
+        min=1, help='How many scenes of the split; default 200.')] = None,
+    split: Annotated[str | None, typer.Option(
+        help='test, validation or train; default test, and of DATA that names no splits all.')
+    ] = None,
     device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
     dtype: Annotated[str, typer.Option(help='auto, float32, bfloat16 or float16.')] = 'auto',
-    sheet: Annotated[Path | None, typer.Option(help='Write a contact sheet of 8 scenes (PNG): '
-                                               'answers above, truth below.')] = None,
+    sheet: Annotated[Path | None, typer.Option(help='Write a contact sheet of 8 pictures (PNG): '
+                                               'answers, and below them the truth of scenes.')
+                     ] = None,
     json: Annotated[bool, typer.Option(help='Print JSON instead of a table.')] = False,
 ) -> None:
-    """Measure a model on procedural worlds, beside the best constant answer and the ceiling of its
-    own pictures (truth painted and read again).
+    """Measure a model on synthetic scenes, beside the best constant answer and the ceiling of its
+    own pictures (truth painted and read again); or on real pictures in DATA, each figure where its
+    truth is known, beside one who does not look.
 
     Example: diception evaluate nano --worlds easy --scenes 200 --json
     """
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-    from rich.table import Table
-
     from diception_ros.cli import Failure
-    from diception_ros.lab.training import evaluation
     from diception_ros.model import DiceptionPipeline
 
-    if split not in ('test', 'validation', 'train'):
+    if split not in (None, 'test', 'validation', 'train'):
         raise Failure(f'--split {split}: use test, validation or train')
-    if worlds not in ('easy', 'full'):
+    if data is not None and (worlds or scenes):
+        raise Failure('--worlds, --scenes: are of synthetic scenes; leave them out with DATA')
+    if worlds not in (None, 'easy', 'full'):
         try:
             worlds = float(worlds)
         except ValueError:
             raise Failure(f'--worlds {worlds}: use easy, full or a number from 0 to 1') from None
+    if data is not None:
+        from diception_ros.lab.datasets import open_dataset
+        try:
+            open_dataset(data)                     # before the model is loaded
+        except ValueError as error:
+            raise Failure(str(error)) from None
     pipe = DiceptionPipeline.from_pretrained(model, device=device, dtype=dtype)
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task('evaluating', total=scenes)
-        figures = evaluation.evaluate(pipe, worlds, scenes, split,
-                                      lambda done: progress.update(bar, completed=done))
+    if data is not None:
+        _on_pictures(pipe, model, data, split and (split,), sheet, json)
+    else:
+        _on_scenes(pipe, model, 'easy' if worlds is None else worlds, scenes or 200,
+                   split or 'test', sheet, json)
+
+
+def _on_scenes(pipe, model, worlds, scenes, split, sheet, json) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from diception_ros.cli.progress import Progress
+    from diception_ros.lab.evaluation import synthetic
+
+    with Progress('evaluating', scenes) as progress:
+        figures = synthetic.evaluate(pipe, worlds, scenes, split, progress.update)
     if sheet is not None:
-        evaluation.sheet(pipe, worlds, min(scenes, 8), split, sheet)
+        synthetic.sheet(pipe, worlds, min(scenes, 8), split, sheet)
     if json:
         print(json_format.dumps({**figures['model'], 'constant': figures['constant'],
                                  'ceiling': figures['ceiling'], 'worlds': worlds,
@@ -72,3 +95,37 @@ def evaluate(
             table.add_row(key, unit, f'[{"green" if better else "red"}]{mine:.3f}',
                           f'{constant:.3f}', f'{figures["ceiling"][key]:.3f}')
     Console().print(table)
+
+
+def _on_pictures(pipe, model, data, splits, sheet, json) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from diception_ros.cli import Failure
+    from diception_ros.cli.progress import Progress
+    from diception_ros.lab.evaluation import photographs
+
+    try:
+        with Progress('evaluating') as progress:
+            def begin(total):
+                progress.stage('evaluating', total)
+                return progress.update
+            figures = photographs.evaluate(pipe, data, splits, begin)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    if sheet is not None:
+        photographs.sheet(pipe, data, splits, 8, sheet)
+    if json:
+        print(json_format.dumps(figures, indent=1))
+        return
+    for source, found in figures.items():
+        table = Table(title=f'{model}: {found["pictures"]} pictures, {source}')
+        for column in ('', 'model', 'blind', 'of'):
+            table.add_column(column, justify='left' if column == '' else 'right')
+        for key, value in found['model'].items():
+            text, less = photographs.FIGURES.get(key, (key, False))
+            blind = found['blind'][key]
+            better = (value < blind) if less else (value > blind)
+            table.add_row(text, f'[{"green" if better else "red"}]{value:.3f}', f'{blind:.3f}',
+                          str(found['of'][key]))
+        Console().print(table)

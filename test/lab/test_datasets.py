@@ -203,3 +203,69 @@ def test_a_picture_is_of_one_split_and_a_video_as_a_whole():
     splits = [split_of('doors', f'{number:05d}.jpg') for number in range(2000)]
     assert 160 < splits.count('test') < 240 and 60 < splits.count('validation') < 140
     assert len({split_of('intel_sample_videos', f'aisle_{n:03d}.jpg') for n in range(50)}) == 1
+
+
+def coco_file(root, annotations, keypoints=False):
+    write(root / 'val2017/a.png', colourful())
+    file = root / 'annotations/instances_val2017.json'
+    file.parent.mkdir()
+    given = {'images': [{'id': 4, 'file_name': 'a.png', 'width': WIDTH, 'height': HEIGHT}],
+             'categories': [{'id': 1, 'name': 'person'}, {'id': 63, 'name': 'couch'}],
+             'annotations': [{'id': n, 'image_id': 4, 'iscrowd': 0, **one}
+                             for n, one in enumerate(annotations)]}
+    file.write_text(json.dumps(given))
+    if keypoints:
+        file.with_name('person_keypoints_val2017.json').write_text(json.dumps(given | {
+            'annotations': [{'id': n, 'keypoints': [10, 10, 2] * 5 + [0] * 36}
+                            for n, one in enumerate(annotations) if one['category_id'] == 1]}))
+    return file
+
+
+SQUARE = [[4, 4, 14, 4, 14, 14, 4, 14]]                    # 10 x 10 pixels
+RUNS = {'size': [HEIGHT, WIDTH], 'counts': [20 * HEIGHT, 5 * HEIGHT, 15 * HEIGHT]}
+
+
+def test_annotations_of_coco_are_read_with_crowds_unknown(tmp_path):
+    dataset = open_dataset(coco_file(tmp_path, [
+        {'category_id': 1, 'segmentation': SQUARE, 'area': 100},
+        {'category_id': 63, 'segmentation': RUNS, 'area': 150},
+        {'category_id': 1, 'segmentation': [[30, 0, 40, 0, 40, 30, 30, 30]], 'iscrowd': 1}], True))
+    truth = dataset.truth('a.png')
+    sofa, person = (next(k for k, v in truth.categories.items() if v == name)
+                    for name in ('sofa', 'person'))
+    assert (truth.instances == sofa).sum() == 5 * HEIGHT and truth.instances[0, 22] == sofa
+    assert (truth.instances == person).sum() in range(90, 122)
+    assert not truth.where_known('segmentation')[:, 31:39].any()
+    assert truth.where_known('semantic:person')[:, :28].all()
+    assert len(truth.people) == 1 and (truth.people[0].keypoints[:5, 2] == 2).all()
+    assert dataset.shows_people('a.png') and not truth.where_known('pose')[10, 35]
+
+
+def test_masks_of_a_picture_of_another_size_are_refused(tmp_path):
+    wrong = {'size': [5, 5], 'counts': [0, 25]}
+    dataset = open_dataset(coco_file(tmp_path, [{'category_id': 1, 'segmentation': wrong}]))
+    with pytest.raises(ValueError, match='annotation 0 is of a picture of 5x5'):
+        dataset.truth('a.png')
+    (tmp_path / 'no.json').write_text('{"images": []}')
+    with pytest.raises(ValueError, match='no.json: not an annotation file of COCO'):
+        open_dataset(tmp_path / 'no.json')
+
+
+def sequence(root, late=0.01):
+    write(root / 'rgb/1.png', colourful())
+    write(root / 'depth/1.png', np.full((HEIGHT, WIDTH), 7500, np.uint16))
+    (root / 'rgb.txt').write_text('# color images\n100.0 rgb/1.png\n')
+    (root / 'depth.txt').write_text(f'# depth\n{100 + late} depth/1.png\n90.0 depth/0.png\n')
+    return root
+
+
+def test_a_sequence_of_tum_is_read_with_the_depth_that_belongs_to_a_picture(tmp_path):
+    root = sequence(tmp_path / 'rgbd_dataset_freiburg1_desk')
+    truth = open_dataset(root).truth('rgb/1.png')
+    assert (truth.depth == 1.5).all() and truth.intrinsics[0, 0] == 517.3
+    assert list(truth.known) == ['depth'] and truth.where_known('semantic:person') is None
+    both = open_dataset(tmp_path)                          # a folder of sequences
+    assert both.names == ['rgbd_dataset_freiburg1_desk/rgb/1.png']
+    assert both.is_measured(both.names[0])
+    with pytest.raises(ValueError, match='within 20 ms'):
+        open_dataset(sequence(tmp_path / 'late', 0.5))

@@ -20,28 +20,36 @@ The format, a folder with images of one size per NAME and any of the rest:
         K                  [fx, fy, cx, cy] in pixels
     dataset.json           categories: names; complete: as above, for every picture; splits:
                            {"test": [names] or "all", ...}
-`open_dataset` reads it, and photographs with teachers' labels, several sources in one folder.
-A data set has `names`, `truth(name)` (a tasks.Truth), `split(name)`, `source(name)` and
-`shows_people(name)`.
+`open_dataset` reads it, COCO's annotations, sequences of TUM RGB-D, and folders of several sources,
+where photographs may have teachers' labels.
+What a data set can be asked: `dataset.Dataset`.
 """
 from __future__ import annotations
 
 from pathlib import Path
 
+from diception_ros.lab.datasets.coco import Coco
+from diception_ros.lab.datasets.dataset import Dataset
 from diception_ros.lab.datasets.folder import Folder
-from diception_ros.lab.datasets.photographs import TeacherLabels, photographs
+from diception_ros.lab.datasets.photographs import source_in
 from diception_ros.lab.datasets.records import IGNORE, KNOWN, Records, record
+from diception_ros.lab.datasets.tum import Tum
 
-__all__ = ['Folder', 'IGNORE', 'KNOWN', 'Records', 'Union', 'open_dataset', 'record']
+__all__ = ['Coco', 'Dataset', 'Folder', 'IGNORE', 'KNOWN', 'Records', 'Tum', 'Union', 'open_dataset',
+           'record']
 
 
-class Union:
+class Union(Dataset):
     """Several data sets as one; names are 'source/name'."""
 
     def __init__(self, parts: list):
         self._of = {f'{part.source(name)}/{name}': (part, name)
                     for part in parts for name in part.names}
         self.names = sorted(self._of)
+
+    def is_measured(self, name: str) -> bool:
+        part, own = self._of[name]
+        return part.is_measured(own)
 
     def truth(self, name: str):
         part, own = self._of[name]
@@ -61,15 +69,25 @@ class Union:
 
 
 def open_dataset(folder: str | Path):
-    """The data set in a folder; ValueError, one line, where there is none."""
+    """The data set in a folder, or of an annotation file of COCO; ValueError, one line, where there
+    is none."""
     folder = Path(folder)
-    if (folder / 'rgb').is_dir():
-        labelled = (folder / 'teacher.jsonl').is_file()
-        return TeacherLabels(folder) if labelled else Folder(folder)
+    if folder.suffix == '.json' and folder.is_file():
+        return Coco(folder)
     if not folder.is_dir():
         raise ValueError(f'{folder}: no such folder')
-    parts = photographs(folder)
+    if (folder / 'rgb').is_dir():
+        return dataset_in(folder)
+    parts = [dataset_in(part) for part in sorted([*folder.iterdir(), *folder.glob('*/*')])
+             if (part / 'rgb').is_dir()]
     if not parts:
         raise ValueError(f'{folder}: no data set: it needs rgb/ with images, or folders that have '
                          f'(see docs/datasets.md)')
     return Union(parts)
+
+
+def dataset_in(folder: Path):
+    """The data set in a folder with rgb/."""
+    if (folder / 'rgb.txt').is_file() and (folder / 'depth.txt').is_file():
+        return Tum(folder)
+    return source_in(folder) or Folder(folder)

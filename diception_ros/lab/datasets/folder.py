@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from diception_ros.lab.datasets.dataset import Dataset
 from diception_ros.lab.datasets.splits import split_of
 from diception_ros.tasks import Person, Truth
 
@@ -18,7 +19,7 @@ THING = 'thing'                    # the category of an instance that nobody nam
 NOT_KNOWN = {'uint8': 255, 'uint16': 65535}
 
 
-class Folder:
+class Folder(Dataset):
     """A data set in a folder. Raises ValueError, one line, for what cannot be read."""
 
     INSTANCES = 'instances'
@@ -31,6 +32,10 @@ class Folder:
             raise ValueError(f'{self.folder}/rgb: no .jpg, .jpeg or .png in it')
         about = _json(self.folder / 'dataset.json')
         self.splits = about.get('splits', {})
+        labelled = any((self.folder / part).exists() for part in (
+            'depth', 'normals', self.INSTANCES, 'categories', 'labels.jsonl'))
+        if self.splits or not labelled:
+            self.measured = ('test',) if labelled else ()
         self.complete = about.get('complete', [])
         self.category_names = about.get('categories', [])
         self._intrinsics: dict[str, Any] = {}

@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from diception_ros.lab.datasets.dataset import Dataset
 from diception_ros.lab.datasets.folder import OURS, Folder, read_rgb
 from diception_ros.lab.datasets.splits import split_of
 from diception_ros.tasks import Person, Truth
@@ -52,14 +53,13 @@ PEOPLE = {'doors': 'teachers', 'cid22': 'teachers', 'clic2025': 'teachers', 'kod
 WITHOUT_CATEGORIES = ('grocery', 'trashnet', 'bridge_octo', 'lomiri', 'wesaturate')
 
 
-def photographs(folder: Path) -> list:
-    """The data sets of all sources in a folder."""
-    found = []
-    for part in sorted([*folder.iterdir(), *(folder / 'measure_only').glob('*')]):
-        if (part / 'rgb').is_dir():
-            measured = any((part / name).is_dir() for name in ('depth', 'masks', 'instances'))
-            found.append(Measured(part) if measured else TeacherLabels(part))
-    return found
+def source_in(folder: Path):
+    """The source in a folder with rgb/, or None if nothing says that it is one."""
+    if (folder / 'teacher.jsonl').is_file():
+        return TeacherLabels(folder)
+    if (folder / 'masks').is_dir() or (folder / 'K.json').is_file():
+        return Measured(folder)
+    return None
 
 
 class Measured(Folder):
@@ -69,6 +69,7 @@ class Measured(Folder):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
+        self.measured = ('test',)
         if (folder / 'K.json').is_file():
             self._intrinsics = json.loads((folder / 'K.json').read_text())
         if (folder / 'categories.json').is_file():
@@ -92,8 +93,10 @@ class Measured(Folder):
         return split_of(self.folder.name, name)
 
 
-class TeacherLabels:
+class TeacherLabels(Dataset):
     """A source with teacher.jsonl and pascal.npz, or with nothing but pictures."""
+
+    measured = ('test',)
 
     def __init__(self, folder: Path, source: str | None = None):
         self.folder, self._source = Path(folder), source or Path(folder).name

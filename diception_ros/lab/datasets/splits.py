@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+SPLITS = ('train', 'validation', 'test')
 # Whole sources that no model is trained on.
 TEST_SOURCES = ('coco_cc', 'tum_rgbd', 'posecnn_ycb', 'arc_bins', 'pcl_tutorials', 'tidybot',
                 'osd_learn')

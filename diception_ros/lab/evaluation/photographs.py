@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from diception_ros.lab.datasets import Dataset, open_dataset
+from diception_ros.lab.datasets.records import resized_rgb
 from diception_ros.lab.datasets.splits import NOT_JUDGED
 from diception_ros.tasks import STUFF, Truth, task_named
 
@@ -27,30 +29,42 @@ FIGURES = {
     'pose.pck10': ('keypoints: PCK@0.1', False)}
 
 
-def evaluate_real(pipe, data, splits: Sequence[str] = ('test',),
-                  progress: Callable[[int, int], None] = lambda done, of: None) -> dict[str, dict]:
-    """Figures of `pipe` on the labelled pictures of a data set (a folder, or what `open_dataset`
-    gives) that are of the splits.
+def evaluate(pipe, data, splits: Sequence[str] | None = None,
+             begin: Callable[[int], Callable[[int], None]] = lambda total: lambda done: None,
+             ) -> dict[str, dict]:
+    """Figures of `pipe` on the labelled pictures of a data set: a folder, or what `open_dataset`
+    gives.
 
+    splits: those whose pictures count; None = 'test', or all of a folder whose dataset.json names
+    no splits. Raises ValueError, one line, where there is no data set or nothing is labelled.
+    begin(total) gives what is told how many pictures are done.
     Returns {'all': {'pictures': N, 'model': {...}, 'blind': {...}}, <source>: ...} with those of
     FIGURES that a truth is there for, and semantic.<category>. Depth, click: means over pictures,
     over instances; entities, categories and keypoints pooled over the pictures; people: means over
     the pictures with and without somebody. 'blind' is one who does not look: disparity that grows
     evenly from top to bottom, one instance over all, nobody.
     """
-    from diception_ros.lab.datasets import open_dataset
     dataset = open_dataset(data) if isinstance(data, (str, Path)) else data
-    names = [name for name in dataset.names
-             if dataset.split(name) in splits and name not in NOT_JUDGED]
+    names = measured_names(dataset, splits)
     sums: dict[str, Sums] = {'all': Sums()}
+    tell = begin(len(names))
     for number, name in enumerate(names, 1):
         truth = dataset.truth(name)
         model, blind = measured(pipe, truth)
         if model:
             for key in ('all', dataset.source(name)):
                 sums.setdefault(key, Sums()).add(model, blind)
-        progress(number, len(names))
+        tell(number)
+    if not sums['all'].pictures:
+        raise ValueError(f'{data}: of the {len(names)} pictures that count nothing is known that '
+                         f'the model can be asked for (see docs/datasets.md)')
     return {key: total.figures() for key, total in sums.items()}
+
+
+def measured_names(dataset: Dataset, splits: Sequence[str] | None) -> list[str]:
+    """The pictures that figures are taken of: those of the splits, or what a data set says."""
+    return [name for name in dataset.names if name not in NOT_JUDGED and (
+        dataset.split(name) in splits if splits else dataset.is_measured(name))]
 
 
 class Sums:
@@ -183,3 +197,19 @@ def _category(answer: np.ndarray, truth: Truth, category: str, model: dict, blin
     elif known.mean() >= NEARLY_ALL:
         model['people.painted'] = (answer.sum() / known.sum(), 1)
         blind['people.painted'] = (0.0, 1)
+
+
+def sheet(pipe, data, splits: Sequence[str] | None, pictures: int, file: Path) -> None:
+    """Camera pictures, evenly from those that count, and the model's own pictures of them."""
+    dataset = open_dataset(data)
+    names = measured_names(dataset, splits)
+    tasks = [name for name in ('depth', 'normals', 'entities', 'semantic:person', 'pose')
+             if name in pipe.tasks]
+    width, height = pipe.resolution
+    rows = []
+    for name in names[::max(1, len(names) // pictures)][:pictures]:
+        rgb = resized_rgb(dataset.truth(name).rgb, (2 * width, 2 * height))
+        found = pipe(rgb, tasks=tasks).pictures
+        rows.append(np.hstack([rgb / 255, *(found[task] for task in tasks)]))
+    image = np.rint(255 * np.vstack(rows)).astype(np.uint8)
+    cv2.imwrite(str(file), image[..., ::-1])
