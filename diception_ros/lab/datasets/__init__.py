@@ -35,8 +35,8 @@ from diception_ros.lab.datasets.photographs import source_in
 from diception_ros.lab.datasets.records import IGNORE, KNOWN, Records, record
 from diception_ros.lab.datasets.tum import Tum
 
-__all__ = ['Coco', 'Dataset', 'Folder', 'IGNORE', 'KNOWN', 'Records', 'Tum', 'Union', 'open_dataset',
-           'record']
+__all__ = ['Coco', 'Dataset', 'Folder', 'IGNORE', 'KNOWN', 'Records', 'Tum', 'Union',
+           'open_dataset', 'record']
 
 
 class Union(Dataset):
