@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,8 @@ FIELDS = ('rgb', 'depth', 'normals', 'entities', 'pose', 'instances', 'ignore', 
 def rendered(seed: int, size: tuple[int, int], worlds, assets=None,
              rgb_scale: int = 1) -> dict[str, np.ndarray]:
     """The record of one training scene; `assets` and `rgb_scale` as in `random_view`."""
-    truth = random_view(seed, size=size, worlds=worlds, split='train', assets=assets,
-                        rgb_scale=rgb_scale)
-    rgb = truth.rgb
-    found = record(replace(truth, rgb=rgb[::rgb_scale, ::rgb_scale]))
-    found['rgb'] = np.ascontiguousarray(rgb.transpose(2, 0, 1))
-    return found
+    return record(random_view(seed, size=size, worlds=worlds, split='train', assets=assets,
+                              rgb_scale=rgb_scale))
 
 
 def batch_of(records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
