@@ -51,6 +51,16 @@ class Assets:
         """float16 (N, PANORAMA, 2 * PANORAMA, 3), linear, the mean of each is 1."""
         return np.load(self.folder / 'panoramas.npy', mmap_mode='r')
 
+    @cached_property
+    def backdrops(self):
+        """uint8 (N, H, W, 3): photographs without people, sRGB."""
+        return np.load(self.folder / 'backdrops.npy', mmap_mode='r')
+
+    def random_backdrop(self, rng):
+        """The number of a backdrop, None where there is none. `rng`: random.Random."""
+        count = self.about.get('backdrops', 0)
+        return rng.randrange(count) if count else None
+
     def random_texture(self, rng, kind):
         """The number of a texture of a kind, None where there is none. `rng`: random.Random."""
         first, end = self.about.get('kinds', {}).get(kind, (0, 0))

@@ -22,6 +22,7 @@ CATEGORY_OF = {'cup': 'cup', 'chair': 'chair', 'windsor_chair': 'chair', 'bonsai
 UNSURE = {'glass': ('bottle', 'cup'), 'plastic': ('bottle', 'cup', 'bag'),
           'metal': ('bottle', 'cup'), 'Packages': ('bottle',), 'ewer': ('cup',),
           'water_lilly': ('plant',), 'lotus': ('plant',), 'cardboard': ('box',)}
+BACKDROP_SHARE = .2            # of scenes: things and people before a photograph
 LEAST_SEEN = .1                 # radians: what is smaller to the camera is enlarged, up to twice
 
 
@@ -55,6 +56,12 @@ class RealDraw(Draw):
         if number is not None and rng.random() < .6:
             scene.panorama = np.asarray(self.assets.panoramas[number], np.float32)
             scene.turn = rng.uniform(0, 2 * math.pi)
+        number = self.assets.random_backdrop(rng)
+        if number is not None and rng.random() < BACKDROP_SHARE:
+            scene.backdrop = np.asarray(self.assets.backdrops[number])
+            scene.mirror = scene.haze = 0.0
+            if rng.random() < .5:
+                scene.backdrop = np.ascontiguousarray(scene.backdrop[:, ::-1])
         return scene
 
     # -- paints -----------------------------------------------------------------------------------
@@ -728,19 +735,18 @@ class RealDraw(Draw):
         tall = entry['metres'] * rng.uniform(.93, 1.08)
         whole = entry.get('whole') and 'bottom' not in entry['cut']
         camera = self.view['position'][2]
-        fx = math.tan(math.radians(self.view['field_of_view']) / 2)
         bottom = 0.0
         if whole:
             spot = self.spot(.35, 1.8, 3.0 + 4 * rng.random())
         else:
-            # the lower edge of the picture at this distance: the cut is below it
-            spot = self.spot(.3, .7, 2.4)
+            # so near that the cut is below the picture's lower edge
+            half = math.tan(math.radians(self.view['field_of_view']) / 2) / self.view['aspect']
+            tilt = min(math.radians(self.view['pitch']) + math.atan(half), 1.4)
+            reach = camera / math.tan(max(tilt, .1))
+            spot = self.spot(.25, min(.6, .8 * reach), min(2.4, reach))
             if spot:
-                distance = math.hypot(*spot)
-                pitch = math.radians(self.view['pitch'])
-                tilt = pitch + math.atan(fx * .75)
-                low = camera - distance * math.tan(min(tilt, 1.4)) - .03
-                bottom = max(low - rng.uniform(0, .15), 0.0) if rng.random() < .85 else 0.0
+                low = camera - math.hypot(*spot) * math.tan(tilt) - .03
+                bottom = max(low - rng.uniform(0, .15), 0.0)
         if not spot:
             return
         number = self.thing('person')
