@@ -116,7 +116,7 @@ def test_a_folder_of_which_nothing_is_known_is_refused_in_one_line(folder):
     (folder / 'dataset.json').unlink()
     for kind in ('depth', 'instances'):
         (folder / kind / 'a.png').unlink()
-    with pytest.raises(ValueError, match='of the 0 pictures .* nothing is known'):
+    with pytest.raises(ValueError, match='of the 2 pictures .* nothing is known'):
         evaluate(Painter(folder), folder)
 
 
