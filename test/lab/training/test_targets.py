@@ -6,7 +6,7 @@ import torch
 
 from diception_ros.lab.datasets.records import CONVENTIONS, KNOWN, ignore_bit, record
 from diception_ros.lab.synthetic import random_view
-from diception_ros.lab.training.pictures import batch_of, write_store
+from diception_ros.lab.training.pictures import FIELDS, batch_of, rendered, write_store
 from diception_ros.lab.training.targets import MAX_POINTS, PROMPTS, sample_targets
 from diception_ros.tasks import CATEGORIES, task_named
 
@@ -92,3 +92,12 @@ def test_records_without_any_truth_are_refused(truths):
     batch = {k: torch.from_numpy(v) for k, v in batch_of([fields]).items()}
     with pytest.raises(ValueError, match='none of them has a truth'):
         sample_targets(batch, TASKS, torch.Generator())
+
+
+def test_a_record_with_a_larger_image_has_the_same_truth():
+    small = rendered(3, (48, 48), 0.0)
+    large = rendered(3, (48, 48), 0.0, rgb_scale=2)
+    assert large['rgb'].shape == (3, 96, 96)
+    for name in FIELDS[1:]:
+        assert large[name].shape == small[name].shape, name
+        assert (large[name] == small[name]).mean() > 0.95, name
