@@ -6,7 +6,7 @@
 
 ASSETS is what `diception_ros.lab.synthetic.Assets` reads: textures.npy, backdrops.npy,
 panoramas.npy and assets.json, which names the photographs. HDRI holds equirectangular panoramas,
-*.hdr.
+*.hdr or *.exr.
 """
 
 import argparse
@@ -68,6 +68,18 @@ def photographs_of(real, kind, rng):
             f'{source}/{path.name}'
 
 
+def panorama_of(path):
+    """float32 (H, W, 3), linear RGB, of an .hdr or .exr file."""
+    if path.suffix == '.hdr':
+        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    try:
+        import OpenEXR
+    except ImportError:
+        raise ImportError(f'{path}: needs OpenEXR: pip install OpenEXR') from None
+    with OpenEXR.File(str(path)) as file:
+        return np.float32(file.channels()['RGB'].pixels)
+
+
 @cache
 def _peopled(folder):
     """Names of a source's photographs in which a teacher saw anybody: not even a poster may."""
@@ -81,7 +93,7 @@ def main():
                                      description=__doc__.split('\n')[0])
     parser.add_argument('real', type=Path, help='folder of sources of photographs')
     parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument('--hdri', type=Path, help='folder of panoramas, *.hdr')
+    parser.add_argument('--hdri', type=Path, help='folder of panoramas, *.hdr or *.exr')
     parser.add_argument('--cutouts', type=Path, help='folder of cut-outs')
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -99,8 +111,10 @@ def main():
     np.save(options.out / 'backdrops.npy', np.array(backdrops, np.uint8))
     print(f'{len(backdrops)} backdrops', file=sys.stderr, flush=True)
     panoramas = []
-    for path in sorted(options.hdri.glob('*.hdr')) if options.hdri else ():
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    for path in sorted(options.hdri.iterdir()) if options.hdri else ():
+        if path.suffix not in ('.hdr', '.exr'):
+            continue
+        image = panorama_of(path)
         image = cv2.resize(image, (2 * PANORAMA, PANORAMA), interpolation=cv2.INTER_AREA)
         image = np.minimum(image, 30 * image.mean())        # the sun is a lamp of its own
         panoramas.append((image / image.mean()).astype(np.float16))
