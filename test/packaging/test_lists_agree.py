@@ -17,7 +17,7 @@ import diception_ros
 # Distributions whose modules have another name.
 DISTRIBUTION_OF = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
 # Imported where they are there, asked for by name, or done without, where they are not.
-OPTIONAL = {'cv_bridge', 'torchao'}
+OPTIONAL = {'cv_bridge', 'onnxruntime', 'pycocotools', 'torchao'}
 ROSDEP_KEY_OF = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'scipy': 'python3-scipy',
                  'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
 
