@@ -9,6 +9,12 @@ from diception_ros.ros.isolation import loopback_environment, set_environment
 set_environment(loopback_environment())
 
 
+def pytest_addoption(parser):
+    """Take the contract with users from the code: see test_contract.py."""
+    parser.addoption('--rewrite-contract', action='store_true',
+                     help='write what the code says into docs/reference/contract.yaml')
+
+
 @pytest.fixture(autouse=True)
 def folder_of_its_own(tmp_path_factory, monkeypatch):
     """Work in an empty folder: no test touches the folder that it was called in."""

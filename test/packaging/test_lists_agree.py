@@ -181,6 +181,6 @@ def test_the_top_level_holds_nothing_but_what_it_is_to_hold(root):
     tracked = subprocess.run(['git', 'ls-files'], cwd=root, check=True, capture_output=True,
                              text=True).stdout.splitlines()
     assert {path.split('/')[0] for path in tracked} <= {
-        '.ci', '.gitignore', 'CMakeLists.txt', 'LICENSE', 'Makefile', 'README.md', 'config',
-        'constraints.txt', 'diception_ros', 'docs', 'launch', 'msg', 'package.xml', 'resource',
-        'setup.py', 'test'}
+        '.ci', '.gitignore', 'CHANGELOG.md', 'CMakeLists.txt', 'LICENSE', 'Makefile', 'README.md',
+        'config', 'constraints.txt', 'diception_ros', 'docs', 'launch', 'msg', 'package.xml',
+        'resource', 'setup.py', 'test'}
