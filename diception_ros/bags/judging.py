@@ -13,6 +13,7 @@ import numpy as np
 from diception_ros.bags import rosbag2 as bags
 from diception_ros.bags.live import NAMESPACE
 from diception_ros.bags.source import ONCE
+from diception_ros.ros.camera_info import camera_of
 from diception_ros.tasks import task_named
 from diception_ros.tasks.entities import EntityMap
 from diception_ros.tasks.pose import PersonPose
@@ -101,7 +102,7 @@ def truth_of(camera: Frame) -> Truth:
         instances=labels,
         categories={e.label: e.category for e in camera.message('/truth/entities').entities},
         people=people,
-        intrinsics=camera.message('/camera/camera_info').k.reshape(3, 3),
+        intrinsics=camera_of(camera.message('/camera/camera_info'), labels.shape[::-1])[0].K,
         camera_pose=np.eye(4),
     )
 

@@ -18,7 +18,8 @@ REPROJECTION_LIMIT = 0.5  # pixels: a ray whose own projection is further off th
 class CameraModel:
     """One calibrated camera, from the plain arrays of a CameraInfo.
 
-    K: 9 numbers or (3, 3), of the picture as it comes. D: distortion coefficients, empty for none.
+    K: 9 numbers or (3, 3), of the image as it comes (`matrices_of_image` brings those of a
+    CameraInfo with binning or a ROI to it). D: distortion coefficients, empty for none.
     R, P: 9 and 12 numbers, the rectification, used only where `rectified`. model: 'plumb_bob',
     'rational_polynomial', 'equidistant', 'fisheye' or '' (no distortion). size: (width, height) in
     pixels. rectified: the pictures are rectified already, so P alone describes them (image_rect
@@ -86,11 +87,7 @@ class CameraModel:
         if size == self.size:
             return self
         if size not in self._resized:
-            sx, sy = size[0] / self.size[0], size[1] / self.size[1]
-            K = np.diag([sx, sy, 1.0]) @ self.K
-            # The picture's corner, at (-0.5, -0.5), stays in place when pixels change their size.
-            K[0, 2] += 0.5 * sx - 0.5
-            K[1, 2] += 0.5 * sy - 0.5
+            K = _resampled(self.K, self.size, size)
             D, model = (self.D, FISHEYE[0]) if self.fisheye else (self.D, POLYNOMIAL[0])
             self._resized[size] = CameraModel(K, size, D=D, model=model)
         return self._resized[size]
@@ -201,6 +198,101 @@ class CameraModel:
             off = np.abs(pixels[left] - self._distort(xy[left])).max(1)
             xy[left[~(off < REPROJECTION_LIMIT)]] = np.nan
         return xy
+
+
+def matrices_of_image(K, P, size, image_size, binning=(0, 0), roi=(0, 0, 0, 0)):
+    """Bring the matrices of a CameraInfo to the image that came with it.
+
+    K, P: 9 and 12 numbers, zeros where there is no calibration (and they stay zeros). size: width
+    and height of the CameraInfo, pixels. image_size: those of the image. binning: binning_x and
+    binning_y, 0 counts as 1. roi: x_offset, y_offset, width and height in unbinned pixels; a width
+    or height of 0 reaches to the border.
+
+    Returns K float64 (3, 3) and P (3, 4) of the image itself, and what was taken otherwise than
+    CameraInfo's comments say, one line, or ''. By the image's size it is
+
+    - the ROI, binned: the offset is subtracted, then both rows are divided by the binning, as
+      image_geometry's PinholeCameraModel does;
+    - the CameraInfo's own, of a driver that fills in the size, or all, of the image that it sends;
+    - a multiple of the ROI, binned: a resampled image.
+
+    Whether K is of the full sensor or of what was made of it, in the first two, is told by the
+    middle that the principal point is nearer to. Raises ValueError, one line, for any other size
+    and for a ROI that is not on the sensor.
+    """
+    K = np.array(K, np.float64).reshape(3, 3)
+    P = np.array(P, np.float64).reshape(3, 4)
+    size, image_size = tuple(map(int, size)), tuple(map(int, image_size))
+    binning = tuple(max(1, int(number)) for number in binning)
+    x, y, width, height = map(int, roi)
+    if min(size) < 1 or image_size == size and binning == (1, 1) and (x, y) == (0, 0):
+        return K, P, ''  # without a size CameraModel says what is missing
+    told = K if K.any() else P
+    said = f'its size is {size[0]}x{size[1]}'
+    if (x, y, width, height) not in ((0, 0, 0, 0), (0, 0, *size)):
+        said += f', its ROI {width}x{height} at ({x}, {y})'
+    if binning != (1, 1):
+        said += f', its binning {binning[0]}x{binning[1]}'
+    centre = f'the principal point is at ({told[0, 2]:g}, {told[1, 2]:g})'
+    if image_size == size:
+        cut = _cut_out(told, (x, y), binning)
+        if _off_centre(cut, size) < _off_centre(told, size):
+            return (_cut_out(K, (x, y), binning), _cut_out(P, (x, y), binning),
+                    f"{said}, which is the image's, but {centre}: K is taken as of the full "
+                    'sensor, ROI and binning are applied')
+        return K, P, (f'{said}, and the image has the same size: K is taken as of the image, ROI '
+                      'and binning are not applied')
+    width, height = width or size[0] - x, height or size[1] - y
+    if min(width, height) < 1 or x + width > size[0] or y + height > size[1]:
+        raise ValueError(f'camera_info: {said}, which is not within: correct the driver')
+    came = width / binning[0], height / binning[1]
+    fits = all(abs(a - b) < 1 for a, b in zip(came, image_size))  # drivers round up or down
+    cropped = (width, height) != size
+    if not fits and (cropped and _same_shape(size, image_size)
+                     or not _same_shape(came, image_size)):
+        raise ValueError(f'camera_info: {said}, the image is {image_size[0]}x{image_size[1]}: '
+                         f'{"it may be either" if cropped else "another shape"}; publish the '
+                         'camera_info of this image')
+    meant, offset, step = '', (x, y), binning
+    binned = size[0] / binning[0], size[1] / binning[1]
+    if _off_centre(told, binned) < _off_centre(told, size):
+        meant = f'{said}, but {centre}: K is taken as of the binned sensor'
+        offset, step = (x / binning[0], y / binning[1]), (1, 1)
+    K, P = (_cut_out(matrix, offset, step) for matrix in (K, P))
+    if not fits:
+        K, P = (_resampled(matrix, came, image_size) for matrix in (K, P))
+    return K, P, meant
+
+
+def _cut_out(matrix, offset, binning):
+    """K or P, (3, n), of the part of an image from `offset` on, binned; zeros stay zeros."""
+    if not matrix.any():
+        return matrix
+    matrix = matrix.copy()
+    matrix[:2, 2] -= offset
+    matrix[:2] /= np.array(binning)[:, None]
+    return matrix
+
+
+def _off_centre(matrix, size):
+    """How far the principal point is from the middle of an image of `size`, in its sizes."""
+    return np.hypot(*(matrix[:2, 2] / size - 0.5))
+
+
+def _same_shape(a, b):
+    """Whether an image of size b can be one of size a, resampled; to a pixel of a."""
+    return abs(a[0] * b[1] - a[1] * b[0]) <= max(b)
+
+
+def _resampled(matrix, size, new_size):
+    """K or P, (3, n), of the same image resampled from `size` to `new_size`; zeros stay zeros."""
+    if not matrix.any():
+        return matrix
+    scale = np.array([new_size[0] / size[0], new_size[1] / size[1]])
+    matrix = np.vstack([matrix[:2] * scale[:, None], matrix[2:]])
+    # The image's corner, at (-0.5, -0.5), stays in place when pixels change their size.
+    matrix[:2, 2] += 0.5 * scale - 0.5
+    return matrix
 
 
 def as_camera(camera, shape):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from diception_ros.geometry import CameraModel
+from diception_ros.geometry.camera import matrices_of_image
 
 K = [520.0, 0, 319.5, 0, 510.0, 239.5, 0, 0, 1]
 LENSES = {
@@ -96,3 +97,97 @@ def test_a_camera_that_cannot_be_used_says_why_in_one_line(arguments, words):
     with pytest.raises(ValueError, match=words) as error:
         CameraModel(**{'K': K, 'size': (640, 480), **arguments})
     assert '\n' not in str(error.value) and str(error.value).startswith('camera_info')
+
+
+# ---- a CameraInfo's matrices, brought to the image
+
+FULL = [1200.0, 0, 640, 0, 1200, 480, 0, 0, 1]  # of 1280x960
+PROJECTION = [1100.0, 0, 650, -110, 0, 1100, 470, 0, 0, 0, 1, 0]
+
+
+def brought(image_size, binning=(0, 0), roi=(0, 0, 0, 0), K=FULL, P=PROJECTION, size=(1280, 960)):
+    return matrices_of_image(K, P, size, image_size, binning, roi)
+
+
+@pytest.mark.parametrize('image_size, binning, roi, focal, centre', [
+    ((1280, 960), (0, 0), (0, 0, 0, 0), (1200, 1200), (640, 480)),
+    ((1280, 960), (1, 1), (0, 0, 1280, 960), (1200, 1200), (640, 480)),
+    ((640, 480), (2, 2), (0, 0, 0, 0), (600, 600), (320, 240)),
+    ((320, 480), (4, 2), (0, 0, 0, 0), (300, 600), (160, 240)),
+    ((640, 480), (0, 0), (100, 60, 640, 480), (1200, 1200), (540, 420)),
+    ((320, 200), (2, 2), (100, 60, 640, 400), (600, 600), (270, 210)),
+    ((333, 250), (3, 3), (7, 9, 1000, 751), (400, 400), (211, 157)),  # rounded down
+    ((334, 251), (3, 3), (7, 9, 1000, 751), (400, 400), (211, 157)),  # and up
+    ((1180, 900), (0, 0), (100, 60, 0, 0), (1200, 1200), (540, 420)),
+])
+def test_roi_and_binning_are_applied_as_image_geometry_does(
+        image_size, binning, roi, focal, centre):
+    K, P, meant = brought(image_size, binning, roi)
+    np.testing.assert_allclose(K, [[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]])
+    steps = np.maximum(binning, 1)
+    np.testing.assert_allclose(P, [[1100 / steps[0], 0, (650 - roi[0]) / steps[0], -110 / steps[0]],
+                                   [0, 1100 / steps[1], (470 - roi[1]) / steps[1], 0],
+                                   [0, 0, 1, 0]])
+    assert meant == ''
+
+
+@pytest.mark.parametrize('size, image_size, binning, roi, K, expected, words', [
+    # A driver that fills in all of the binned image; and one that does so with K alone
+    ((640, 480), (640, 480), (2, 2), (0, 0, 0, 0), (600, 320, 240), (600, 320, 240),
+     'of the image'),
+    ((1280, 960), (640, 480), (2, 2), (0, 0, 0, 0), (600, 320, 240), (600, 320, 240),
+     'of the binned sensor'),
+    ((1280, 960), (320, 240), (2, 2), (200, 100, 640, 480), (600, 320, 240), (600, 220, 190),
+     'of the binned sensor'),
+    # A driver that fills in the image's size, but K of the full sensor
+    ((640, 480), (640, 480), (2, 2), (0, 0, 0, 0), (1200, 640, 480), (600, 320, 240),
+     'of the full sensor'),
+    ((640, 480), (640, 480), (0, 0), (320, 240, 640, 480), (1200, 640, 480), (1200, 320, 240),
+     'of the full sensor'),
+    # A ROI that is said, but was not cut out
+    ((1280, 960), (1280, 960), (0, 0), (320, 240, 640, 480), (1200, 640, 480), (1200, 640, 480),
+     'of the image'),
+])
+def test_what_a_driver_means_is_told_by_the_image_s_size_and_said(
+        size, image_size, binning, roi, K, expected, words):
+    focal, x, y = K
+    K, _, meant = brought(image_size, binning, roi, [focal, 0, x, 0, focal, y, 0, 0, 1], size=size)
+    assert (K[0, 0], K[0, 2], K[1, 2]) == expected
+    assert f'K is taken as {words}' in meant and '\n' not in meant
+
+
+@pytest.mark.parametrize('image_size, binning, roi', [
+    ((640, 480), (0, 0), (0, 0, 0, 0)),
+    ((320, 240), (2, 2), (0, 0, 0, 0)),
+    ((320, 200), (0, 0), (100, 60, 640, 400)),
+    ((2560, 1920), (0, 0), (0, 0, 0, 0)),
+])
+def test_a_resampled_image_sees_what_the_driver_s_own_image_sees(image_size, binning, roi):
+    """The ray through a corner of the image stays, where the pixels change their size."""
+    came = np.array(roi[2:] if any(roi) else (1280, 960)) / np.maximum(binning, 1)
+    own, _, _ = brought(tuple(came.astype(int)), binning, roi)
+    resampled, P, meant = brought(image_size, binning, roi)
+    for corner, new in (((-0.5, -0.5), (-0.5, -0.5)), (came - 0.5, np.array(image_size) - 0.5)):
+        np.testing.assert_allclose((corner - own[:2, 2]) / own[[0, 1], [0, 1]],
+                                   (new - resampled[:2, 2]) / resampled[[0, 1], [0, 1]], atol=1e-9)
+    assert meant == '' and P[0, 3] == pytest.approx(-110 * resampled[0, 0] / 1200)
+
+
+@pytest.mark.parametrize('image_size, binning, roi, words', [
+    ((640, 400), (0, 0), (0, 0, 0, 0), 'the image is 640x400: another shape'),
+    ((480, 640), (2, 2), (0, 0, 0, 0), 'its binning 2x2, the image is 480x640: another shape'),
+    ((320, 240), (0, 0), (100, 60, 640, 480), 'it may be either'),
+    ((640, 480), (0, 0), (1000, 60, 640, 480), 'not within'),
+    ((640, 480), (0, 0), (1280, 0, 0, 0), 'not within'),
+])
+def test_a_camera_info_that_is_of_another_image_is_refused(image_size, binning, roi, words):
+    with pytest.raises(ValueError, match=words) as error:
+        brought(image_size, binning, roi)
+    assert '\n' not in str(error.value) and str(error.value).startswith('camera_info: its size is')
+
+
+def test_matrices_without_calibration_stay_zero():
+    K, P, _ = brought((320, 200), (2, 2), (100, 60, 640, 400), K=[0.0] * 9)
+    assert not K.any() and P[0, 2] == 275
+    K, P, _ = brought((320, 200), (2, 2), (100, 60, 640, 400), P=[0.0] * 12)
+    assert not P.any() and K[0, 2] == 270
