@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import typer
 
+from diception_ros.bit_depth import BITS, BitDepth
 from diception_ros.cli import Failure
 from diception_ros.cli.progress import Progress
 from diception_ros.output_folder import OutputFolder, homes_of
 
+FLOATING = ('.tif', '.tiff', '.exr', '.pfm')  # files that may hold metres
 DEFAULT_TASKS = ('depth', 'normals', 'entities', 'semantic:person', 'pose')
 
 
@@ -31,6 +33,9 @@ def run(
     steps: Annotated[int | None, typer.Option(
         min=1, help="Denoising steps (default: the model's own, per task).")] = None,
     seed: Annotated[int, typer.Option(min=0, help='Seed of the noise.')] = 0,
+    image_bits: Annotated[str, typer.Option(
+        help='How many bits of 16-bit pictures are used, 8 to 16; auto = measured in each.'
+        )] = 'auto',
     overwrite: Annotated[bool, typer.Option(
         '--overwrite', help='Replace results of an earlier run; no other file is ever replaced.'
         )] = False,
@@ -46,6 +51,8 @@ def run(
     entities_raw.png (16 bit), overlay.jpg, and arrays.npz with everything. Each appears as soon as
     its picture is done.
     """
+    if image_bits not in BITS:
+        raise typer.BadParameter(f'--image-bits {image_bits}: one of {", ".join(BITS)}')
     clicks = [_point(text) for text in points or []]
     for path in images:
         _check(path)
@@ -67,7 +74,7 @@ def run(
 
         progress.stage('perceiving', total=len(images))
         for path, folder, output in zip(images, folders, outputs, strict=True):
-            if _one(path, output, perceive, clicks):
+            if _one(path, output, perceive, clicks, image_bits):
                 print(folder, flush=True)
             else:
                 damaged.append(str(path))
@@ -77,9 +84,9 @@ def run(
                       f'{", ".join(damaged)}; copy them again')
 
 
-def _one(path: Path, output: OutputFolder, perceive, clicks) -> bool:
+def _one(path: Path, output: OutputFolder, perceive, clicks, bits: str) -> bool:
     """One picture from file to files, so that no more than one is in memory; False: damaged."""
-    rgb = _read(path)
+    rgb = _read(path, bits)
     if rgb is None:
         return False
     found = perceive(rgb)
@@ -97,6 +104,11 @@ def _check(path: Path) -> None:
         raise Failure(f'{path}: no such picture')
     if not path.is_file() or not cv2.haveImageReader(str(path)):
         raise Failure(f'{path}: not a picture that OpenCV can read')
+    if path.suffix.lower() in FLOATING:
+        values = _decoded(path, cv2.IMREAD_UNCHANGED)
+        if values is not None and values.ndim == 2 and values.dtype.kind == 'f':
+            raise Failure(f'{path}: floating-point numbers in one channel, a depth image and no '
+                          'picture: give the colour image')
 
 
 def _point(text: str) -> tuple[float, float]:
@@ -112,13 +124,22 @@ def _point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def _read(path: Path) -> np.ndarray | None:
-    """uint8 RGB (H, W, 3) of a picture file; None where it is damaged."""
+def _read(path: Path, bits: str = 'auto') -> np.ndarray | None:
+    """uint8 RGB (H, W, 3) of a picture file; None where it is damaged. bits: as BitDepth's."""
+    bgr = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if bgr is not None and bgr.dtype == np.uint16:
+        bgr = BitDepth(lambda text: typer.echo(
+            f'{path}: {text}; --image-bits can say otherwise', err=True)).to_uint8(bgr, bits)
+    elif bgr is not None and bgr.dtype != np.uint8:
+        bgr = _decoded(path, cv2.IMREAD_COLOR)
+    return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1])
+
+
+def _decoded(path: Path, how: int) -> np.ndarray | None:
     try:
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        return cv2.imread(str(path), how)
     except cv2.error:  # such as one of more than 2**30 pixels
         return None
-    return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1])
 
 
 def _tasks(given: str | None, able: list[str], clicked: bool) -> list[str]:

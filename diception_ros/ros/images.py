@@ -17,8 +17,14 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import Image
 
+from diception_ros.bit_depth import BitDepth
+
 MAX_SIDE = 16384      # pixels; OpenCV's remap and LK cannot address more than 32767
 MAX_PIXELS = 1 << 26  # 64 megapixels: a compressed message of some kilobytes can claim any size
+
+
+# REP-118: 16UC1 is millimetres, 32FC1 metres. A grey picture of 16 bits is mono16.
+DEPTH_ENCODINGS = ('16UC1', '32FC1', '64FC1')
 
 
 class ImageError(ValueError):
@@ -32,29 +38,29 @@ def check(message):
         return
     encoding = message.encoding
     if encoding not in _PICTURES:
-        if encoding in ('32FC1', '64FC1'):
-            raise ImageError(f"its encoding '{encoding}' is that of a depth image, not of a "
-                             'picture: remap the topic to the colour image')
+        _check_colour(encoding)
         if _working_cv_bridge() is None:
             raise ImageError(f'its encoding {encoding[:40]!r} is unknown: use one of '
                              f'{", ".join(_PICTURES)}, or install a cv_bridge that knows it')
     _check_layout(message)
 
 
-def to_rgb(message, damaged=lambda words: None):
+def to_rgb(message, damaged=lambda words: None, to_uint8=None):
     """Convert an Image or CompressedImage to a picture.
 
-    Returns uint8 RGB (H, W, 3), contiguous; it may share memory with the message. 16-bit pictures
-    keep their high byte. 8UC3 and 8UC4 are taken as OpenCV's BGR and BGRA. damaged(words) is called
-    for a compressed picture that can be decoded, but not without doubt.
+    Returns uint8 RGB (H, W, 3), contiguous; it may share memory with the message. 8UC3 and 8UC4 are
+    taken as OpenCV's BGR and BGRA. damaged(words) is called for a compressed picture that can be
+    decoded, but not without doubt. to_uint8(uint16 (H, W, 3)) scales 16-bit pictures: a BitDepth's,
+    None = one that knows this picture only.
     """
     check(message)
     if not isinstance(message, Image):
-        return _decompress(message, damaged)
-    convert = _PICTURES.get(message.encoding)
-    if convert is None:
-        return _with_cv_bridge(message)
-    return np.ascontiguousarray(convert(message))
+        picture = _decompress(message, damaged)
+    elif message.encoding in _PICTURES:
+        picture = np.ascontiguousarray(_PICTURES[message.encoding](message))
+    else:
+        picture = _with_cv_bridge(message)
+    return picture if picture.dtype == np.uint8 else (to_uint8 or BitDepth().to_uint8)(picture)
 
 
 def to_depth(message):
@@ -96,14 +102,14 @@ def from_array(picture, encoding, header):
 
 # ---- raw encodings -----------------------------------------------------------------------------
 
-def _view(message, dtype, channels=1, rows=None, offset=0, pixel=None):
+def _view(message, dtype, channels=1, rows=None):
     """View the data as (rows, width[, channels]), whatever the padding of the rows."""
     dtype = np.dtype(dtype)
     shape = (rows or message.height, message.width) + ((channels,) if channels > 1 else ())
-    strides = (message.step, pixel or channels * dtype.itemsize)
+    strides = (message.step, channels * dtype.itemsize)
     if channels > 1:
         strides += (strides[1] // channels,)
-    return np.ndarray(shape, dtype, message.data, offset, strides)
+    return np.ndarray(shape, dtype, message.data, 0, strides)
 
 
 def _bytes(channels, code=None):
@@ -115,11 +121,10 @@ def _bytes(channels, code=None):
 
 
 def _words(channels, code=None):
-    """Return a converter for 16-bit pictures: the high byte of each value, viewed in place."""
+    """Return a converter for 16-bit pictures, to uint16."""
     def convert(message):
-        picture = _view(message, np.uint8, channels, offset=0 if message.is_bigendian else 1,
-                        pixel=2 * channels)
-        picture = np.ascontiguousarray(picture)
+        picture = _view(message, '>u2' if message.is_bigendian else '<u2', channels)
+        picture = np.ascontiguousarray(picture, np.uint16)
         return picture if code is None else cv2.cvtColor(picture, code)
     return convert
 
@@ -152,7 +157,7 @@ _PICTURES = {
     '8UC3': _bytes(3, cv2.COLOR_BGR2RGB), '8UC4': _bytes(4, cv2.COLOR_BGRA2RGB),
     'rgb16': _words(3), 'bgr16': _words(3, cv2.COLOR_BGR2RGB),
     'rgba16': _words(4, cv2.COLOR_RGBA2RGB), 'bgra16': _words(4, cv2.COLOR_BGRA2RGB),
-    'mono16': _words(1, cv2.COLOR_GRAY2RGB), '16UC1': _words(1, cv2.COLOR_GRAY2RGB),
+    'mono16': _words(1, cv2.COLOR_GRAY2RGB),
     '16UC3': _words(3, cv2.COLOR_BGR2RGB), '16UC4': _words(4, cv2.COLOR_BGRA2RGB),
     'uyvy': _bytes(2, cv2.COLOR_YUV2RGB_UYVY), 'yuv422': _bytes(2, cv2.COLOR_YUV2RGB_UYVY),
     'yuyv': _bytes(2, cv2.COLOR_YUV2RGB_YUY2), 'yuv422_yuy2': _bytes(2, cv2.COLOR_YUV2RGB_YUY2),
@@ -169,6 +174,13 @@ _PIXEL_BYTES = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, '8UC1'
                 '16UC1': 2, '16UC3': 6, '16UC4': 8, 'uyvy': 2, 'yuv422': 2, 'yuyv': 2,
                 'yuv422_yuy2': 2, 'nv12': 1, 'nv21': 1, 'nv24': 1, '32FC1': 4,
                 **{f'bayer_{pattern}{bits}': bits // 8 for pattern in _BAYER for bits in (8, 16)}}
+
+
+def _check_colour(encoding):
+    if encoding in DEPTH_ENCODINGS:
+        grey = ', or publish a grey picture as mono16' if encoding == '16UC1' else ''
+        raise ImageError(f"its encoding '{encoding}' is that of a depth image, not of a picture: "
+                         f'remap image to the colour image{grey}')
 
 
 def _check_size(width, height):
@@ -205,7 +217,8 @@ def _compressed_size(message):
     """Return (width, height) from the first bytes of a JPEG or PNG; raise ImageError otherwise."""
     if 'compressedDepth' in message.format:
         raise ImageError(f'its format {message.format[:60]!r} is that of a depth image, not of a '
-                         'picture: remap the topic to the colour image')
+                         'picture: remap image to the colour image')
+    _check_colour(message.format.partition(';')[0].strip())
     data = memoryview(message.data)
     if data[:8] == b'\x89PNG\r\n\x1a\n' and len(data) >= 24:
         size = struct.unpack_from('>II', data, 16)
@@ -266,12 +279,12 @@ def _overhearing(lines):
 
 def _decompress(message, damaged):
     # The header wins over EXIF: a picture turned by OpenCV would not fit its camera_info.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     original, _, compressed = message.format.partition(';')
     # image_transport names what went in, and after 'compressed' what it was converted to first.
     raw_bayer = original.startswith('bayer_') and compressed.strip().endswith('compressed')
     if raw_bayer:
-        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     words = []
     try:
         with _overhearing(words):

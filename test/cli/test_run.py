@@ -117,9 +117,9 @@ def test_pictures_are_read_one_at_a_time_and_results_appear_as_they_come(
     """The second picture is read when the first one's results are there."""
     seen, read = [], run._read
 
-    def note(path):
+    def note(path, bits):
         seen.append((path.name, (home / 'out/overlay/arrays.npz').exists()))
-        return read(path)
+        return read(path, bits)
 
     monkeypatch.setattr(run, '_read', note)
     assert status_of('run', 'overlay.jpg', 'scene1.jpg', '--out', 'out', '--model', tiny_model,
@@ -133,3 +133,29 @@ def test_a_damaged_picture_is_told_and_the_others_are_done(home, tiny_model, cap
                      '--tasks', 'depth') == 1
     assert '1 of 2 pictures could not be read: half.png' in capsys.readouterr().err
     assert [folder.name for folder in (home / 'out').iterdir()] == ['overlay']
+
+
+@pytest.mark.parametrize('bits', [10, 12, 16])
+def test_a_16_bit_picture_is_read_as_its_8_bit_twin_and_what_was_measured_is_said(
+        bits, tmp_path, capsys):
+    bgr = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    bgr[0, 0] = 255
+    file = tmp_path / 'deep.png'
+    cv2.imwrite(str(file), np.rint(bgr * ((2**bits - 1) / 255)).astype(np.uint16))
+    np.testing.assert_allclose(run._read(file), bgr[..., ::-1], atol=1)
+    assert f'{file}: 16-bit values up to {2**bits - 1}: {bits} bits' in capsys.readouterr().err
+    dark = run._read(file, '16')
+    assert dark.max() == round((2**bits - 1) / 257) and capsys.readouterr().err == ''
+
+
+def test_a_depth_file_is_no_picture_and_nothing_is_written(photo, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / 'metres.tiff'), np.ones((4, 4), np.float32))
+    assert status_of('run', photo, tmp_path / 'metres.tiff', '--out', tmp_path / 'out') == 1
+    err = capsys.readouterr().err
+    assert 'metres.tiff: floating-point' in err and err.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_bits_that_cannot_be_are_refused(photo, capsys):
+    assert status_of('run', photo, '--image-bits', '17') == 2
+    assert '--image-bits 17' in capsys.readouterr().err

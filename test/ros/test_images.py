@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every encoding that cameras send gives the same picture, and broken messages give one line."""
 
+import array
 import os
 import sys
 import types
@@ -11,6 +12,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from diception_ros.bit_depth import BitDepth
 from diception_ros.ros import images
 
 HEADER = Header(frame_id='camera')
@@ -57,8 +59,8 @@ def message_of(rgb, encoding, padding=0, big_endian=False):
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     plain = {'rgb': rgb, 'bgr': rgb[..., ::-1], 'rgba': np.dstack([rgb, rgb[..., :1]]),
              'bgra': np.dstack([rgb[..., ::-1], rgb[..., :1]]), 'mono': grey}
-    generic = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8', '16UC1': 'mono16',
-               '16UC3': 'bgr16', '16UC4': 'bgra16'}
+    generic = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8', '16UC3': 'bgr16',
+               '16UC4': 'bgra16'}
     name = generic.get(encoding, encoding)
     if name.startswith('bayer'):
         pixels = mosaic(rgb, name[6:10])
@@ -94,7 +96,7 @@ def compressed(data, form):
 def test_every_encoding_gives_the_picture_back(encoding, padding):
     rgb = smooth_picture()
     expected = rgb
-    if encoding in ('mono8', 'mono16', '8UC1', '16UC1'):
+    if encoding in ('mono8', 'mono16', '8UC1'):
         expected = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     exact = not (encoding.startswith('bayer') or 'yuv' in encoding or 'yv' in encoding
                  or encoding.startswith('nv'))
@@ -126,10 +128,51 @@ def test_compressed_pictures_are_decoded_by_their_content(extension, form):
     assert np.abs(got.astype(int) - rgb).max() <= (0 if extension == '.png' else 12)
 
 
-def test_a_16_bit_png_keeps_its_high_byte():
+@pytest.mark.parametrize('bits', [10, 12, 14, 16])
+@pytest.mark.parametrize('kind', ['mono16', 'bayer_grbg16', 'rgb16', 'bgra16', 'png'])
+def test_a_16_bit_picture_is_as_bright_as_its_8_bit_twin_however_many_bits_are_used(bits, kind):
+    """Alpha is full, whatever the colours use."""
     rgb = smooth_picture()
-    data = cv2.imencode('.png', rgb[..., ::-1].astype(np.uint16) * 257)[1]
-    assert np.array_equal(images.to_rgb(compressed(data, 'rgb16; png compressed')), rgb)
+    rgb[:8, :8] = 255
+    if kind == 'png':
+        values = np.rint(rgb[..., ::-1] * ((2**bits - 1) / 255)).astype(np.uint16)
+        message = compressed(cv2.imencode('.png', values)[1], 'rgb16; png compressed')
+    else:
+        message = message_of(rgb, kind, big_endian=True)
+        values = np.frombuffer(message.data, '>u2').reshape(48, 64, -1) / 65535 * (2**bits - 1)
+        if kind == 'bgra16':
+            values[..., 3] = 65535
+        message.data = array.array('B', np.rint(values).astype('>u2').tobytes())
+    twin = {'mono16': 'mono8', 'bayer_grbg16': 'bayer_grbg8'}.get(kind, 'rgb8')
+    told = []
+    got = images.to_rgb(message, to_uint8=BitDepth(told.append).to_uint8)
+    assert np.abs(got.astype(int) - images.to_rgb(message_of(rgb, twin))).max() <= 1
+    assert told == [f'16-bit values up to {2**bits - 1}: {bits} bits are taken as used']
+
+
+def test_the_measured_bits_do_not_flicker_and_what_is_told_wins():
+    """A dark frame after a bright one is dark; a brighter one is not cut off; each is said once."""
+    told = []
+    camera = BitDepth(told.append)
+    grey = [int(camera.to_uint8(np.full((4, 4), value, np.uint16))[0, 0])
+            for value in (1000, 100, 1000, 4000, 100, 1000)]
+    assert grey == [249, 25, 249, 249, 6, 62]
+    assert [text.partition(': ')[2][:7] for text in told] == ['10 bits', '12 bits']
+    assert camera.to_uint8(np.full((4, 4), 1000, np.uint16), '8')[0, 0] == 255
+    assert camera.to_uint8(np.full((4, 4), 1000, np.uint16), 16)[0, 0] == 4
+    assert len(told) == 2 and BitDepth().to_uint8(np.zeros((4, 4), np.uint16)).max() == 0
+
+
+@pytest.mark.parametrize('message', [
+    images.from_array(np.zeros((4, 4), np.uint16), '16UC1', HEADER),
+    images.from_array(np.zeros((4, 4), np.float32), '32FC1', HEADER),
+    images.from_array(np.zeros((4, 4), np.float64), '64FC1', HEADER),
+    compressed(cv2.imencode('.png', np.zeros((4, 4), np.uint16))[1], '16UC1; png compressed '),
+    compressed(cv2.imencode('.png', np.zeros((4, 4), np.uint16))[1], '16UC1; compressedDepth png'),
+], ids=['16UC1', '32FC1', '64FC1', 'png', 'compressedDepth'])
+def test_a_depth_image_is_no_picture(message):
+    with pytest.raises(images.ImageError, match='depth image.*: remap image to the colour image'):
+        images.check(message)
 
 
 def test_a_bayer_png_that_was_not_converted_is_demosaiced():
@@ -232,11 +275,11 @@ def test_a_colour_picture_is_no_reference_depth():
 
 
 def test_arrays_become_messages_with_their_own_bytes():
-    array = np.arange(24, dtype=np.float32).reshape(2, 4, 3)[:, ::2]
-    message = images.from_array(array, '32FC3', HEADER)
+    values = np.arange(24, dtype=np.float32).reshape(2, 4, 3)[:, ::2]
+    message = images.from_array(values, '32FC3', HEADER)
     assert (message.height, message.width, message.step) == (2, 2, 24)
     assert message.header.frame_id == 'camera' and message.is_bigendian == 0
-    assert np.array_equal(np.frombuffer(message.data, np.float32).reshape(2, 2, 3), array)
+    assert np.array_equal(np.frombuffer(message.data, np.float32).reshape(2, 2, 3), values)
 
 
 class Bridge:
