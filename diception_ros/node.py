@@ -183,7 +183,7 @@ class DiceptionNode(LifecycleNode):
         if self.active and not self.worker.alive:
             self.health.error('worker', 'the worker thread died; it is started again')
             self.worker.start()
-        self.inputs.check_silence()
+        self.inputs.every_second()
         facts = {'model': self.settings['model'], 'device': self.settings['device'],
                  'enabled': self.enabled, 'memory of the process MiB': resident_bytes() >> 20}
         pipe = self.perceiver.pipe

@@ -15,8 +15,9 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
 
 ARGUMENTS = {
-    'image': ('image', "Topic of the camera's pictures (sensor_msgs/Image); with the parameter "
-              'image_transport: compressed, <image>/compressed is read.'),
+    'image': ('image', "Topic of the camera's pictures (sensor_msgs/Image); with image_transport:="
+              'compressed, <image>/compressed is read, which may be said itself, too.'),
+    'image_transport': ('', 'raw or compressed; empty = as in params_file.'),
     'camera_info': ('', 'Topic of the calibration; empty = camera_info beside the image.'),
     'reference_depth': ('reference_depth', 'Topic of registered depth pictures, for metres.'),
     'reference_points': ('reference_points', "Topic of a lidar's points, for metres; needs TF."),
@@ -64,17 +65,20 @@ def nodes(context):
         validate_namespace(make_namespace_absolute(value['namespace']).rstrip('/') or '/')
     except InvalidNamespaceException as error:
         raise RuntimeError(f"argument 'namespace': {' '.join(str(error).split())}") from None
+    if value['image_transport'] not in ('', 'raw', 'compressed'):
+        raise RuntimeError(f"argument 'image_transport': {value['image_transport']!r} is neither "
+                           'raw nor compressed')
     image = value['image']
-    camera_info = value['camera_info'] or image.rpartition('/')[0] + '/camera_info' * ('/' in image)
+    folder, slash, _ = image.removesuffix('/compressed').rpartition('/')
+    camera_info = value['camera_info'] or f'{folder}{slash}camera_info'
     given = {name: ParameterValue(value[name], value_type=str)
-             for name in ('model', 'device', 'tasks') if value[name]}
+             for name in ('model', 'device', 'tasks', 'image_transport') if value[name]}
     given['use_sim_time'] = value['use_sim_time']
     return rviz(value) + [LifecycleNode(
         package='diception_ros', executable='diception_node', name='diception',
         namespace=value['namespace'], output='screen', emulate_tty=True,
         parameters=[value['params_file'], given],
-        remappings=[('image', image), ('image/compressed', f'{image}/compressed'),
-                    ('camera_info', camera_info or 'camera_info'),
+        remappings=[('image', image), ('camera_info', camera_info),
                     ('reference_depth', value['reference_depth']),
                     ('reference_points', value['reference_points']),
                     ('clicked_point', value['clicked_point']),

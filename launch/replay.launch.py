@@ -17,6 +17,7 @@ from launch_ros.substitutions import FindPackageShare
 
 ARGUMENTS = {
     'image': ('/camera/image_raw', 'Topic of the pictures in the bag.'),
+    'image_transport': ('', 'raw or compressed; empty = as in config/diception.yaml.'),
     'camera_info': ('', 'Topic of the calibration; empty = camera_info beside the image.'),
     'reference_depth': ('reference_depth', 'Topic of registered depth pictures, for metres.'),
     'model': ('', 'nano or the path of a model directory; empty = as in config/diception.yaml.'),

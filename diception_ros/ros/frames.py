@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hand-over of frames from the executor to the worker: newest wins, or a bounded queue."""
+"""The hand-over of frames from the executor to the worker: newest wins, or a bounded queue; and
+which frames are handed over at all where their rate is limited."""
 
 import collections
 import threading
@@ -60,3 +61,30 @@ class FrameBuffer:
             self._frames.popleft()
         self.dropped += excess
         return excess
+
+
+class RateLimit:
+    """At most so many frames per second, whatever the rate and the jitter of the camera.
+
+    A token bucket: a frame takes a token, tokens come at the rate, and what a frame leaves over
+    counts for the next one, so that no phase is lost. It holds BURST tokens: in any t seconds at
+    most rate * t + BURST frames pass, two in a row after a pause.
+    """
+
+    BURST = 2.0  # with less, the jitter of a camera at the very rate costs frames
+
+    def __init__(self):
+        self._tokens, self._last = 1.0, None
+
+    def admits(self, now, rate):
+        """Whether a frame that comes at `now`, seconds, may pass; rate: per second, 0 = all."""
+        if not rate:
+            self.__init__()
+            return True
+        if self._last is not None:
+            self._tokens = min(self._tokens + (now - self._last) * rate, self.BURST)
+        self._last = now
+        if self._tokens < 1 - 1e-9:  # a sum of equal steps is not exact
+            return False
+        self._tokens -= 1
+        return True

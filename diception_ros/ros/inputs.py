@@ -8,19 +8,17 @@ import collections
 import time
 
 from geometry_msgs.msg import Point, PointStamped
-from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from diception_ros.geometry.camera import CameraModel
+from diception_ros.bit_depth import BitDepth
 from diception_ros.ros import images
+from diception_ros.ros.camera_info import CameraCache
 from diception_ros.ros.clouds import CloudError, xyz_of
-from diception_ros.ros.frames import Frame
+from diception_ros.ros.frames import Frame, RateLimit
+from diception_ros.ros.listener import Listener
 
 SILENCE = 5.0  # seconds without an image that are worth a warning
-OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
-               QoSPolicyKind.DURABILITY)
+COMPRESSED = '/compressed'  # what image_transport appends to the topic of the raw images
 
 
 class Inputs:
@@ -28,16 +26,20 @@ class Inputs:
 
     def __init__(self, node):
         self._node = node
-        self._subscriptions = []
+        self._topic = ''                    # of the images
+        self._listeners = []
         self._forget()
 
     def _forget(self):
-        self._image_topic = ''
-        self._compressed = False
-        self._heard = time.monotonic()      # the last image, or the subscription
-        self._accepted = 0.0                # the last image that was handed to the worker
+        self._images = None                 # the Listener to images
+        self._quiet_since = time.monotonic()    # the last image, the last work, the subscription
+        self._latest = None                 # the last image
+        self._heeded = None                 # what its answers were made of; see _listeners_now
+        self._clicks_heard = 0
+        self._rate_limit = RateLimit()
+        self._bit_depth = BitDepth(self._tell_bits)
         self._camera_info = None
-        self._camera = None                 # (CameraInfo, rectified, CameraModel or None)
+        self._cameras = CameraCache()
         self._references = collections.deque(maxlen=10)     # reference_depth
         self._clouds = collections.deque(maxlen=10)         # reference_points
 
@@ -46,115 +48,159 @@ class Inputs:
         self._forget()
         settings = self._node.settings
         queue = settings['drop_frames'] is False
-        self._compressed = settings['image_transport'] == 'compressed'
         self._listen(CameraInfo, 'camera_info', self._on_camera_info)
         self._listen(Image, 'reference_depth', self._on_reference_depth)
         self._listen(PointCloud2, 'reference_points', self._on_reference_points)
-        self._listen(Point, 'clicked_pixel', self._on_clicked_pixel, depth=10)
-        self._listen(PointStamped, 'clicked_point', self._on_clicked_point, depth=10)
+        self._listen(Point, 'clicked_pixel', self._on_clicked_pixel, depth=10, latched=False)
+        self._listen(PointStamped, 'clicked_point', self._on_clicked_point, depth=10, latched=False)
         # The last one: of what has arrived together, rclpy's executor takes the picture last, and
         # its camera_info and reference are known then.
-        self._image_topic = self._listen(
-            CompressedImage if self._compressed else Image,
-            'image/compressed' if self._compressed else 'image', self._on_image,
+        compressed = settings['image_transport'] == 'compressed'
+        self._images = self._listen(
+            CompressedImage if compressed else Image,
+            self._compressed_topic() if compressed else 'image', self._on_image,
             depth=settings['queue_size'] if queue else 1, reliable=queue)
+        self._topic = self._images.topic
 
     def unsubscribe(self):
         """Stop listening and forget what was heard."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        for listener in self._listeners:
+            listener.destroy()
+        self._listeners = []
         self._forget()
 
-    def _listen(self, message_type, name, callback, depth=1, reliable=False):
-        # Sensor-data QoS: it takes what reliable and best-effort publishers alike offer.
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=depth,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
-        topic = self._node.resolve_topic_name(name)
+    def _listen(self, message_type, name, callback, **options):
+        self._listeners.append(Listener(self._node, message_type, name, callback, **options))
+        return self._listeners[-1]
 
-        def incompatible(event):
-            policy = qos_policy_name_from_kind(event.last_policy_kind).split('_QOS')[0].lower()
-            self._node.health.warn(
-                f'qos {topic}', f'a publisher of {topic} offers another {policy} than asked for '
-                f'and is not heard: change its QoS, or set the parameter qos_overrides.{topic}.'
-                f'subscription.{policy}')
-
-        self._subscriptions.append(self._node.create_subscription(
-            message_type, name, callback, qos,
-            qos_overriding_options=QoSOverridingOptions(self._overridable(topic)),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible)))
-        return topic
-
-    def _overridable(self, topic):
-        """Return the QoS policies that parameters decide: all at first, then what the user set.
-
-        rclpy keeps the defaults of the first subscription as parameters; drop_frames may want
-        others for the next one.
-        """
-        prefix = f'qos_overrides.{topic}.subscription.'
-        return [policy for policy in OVERRIDABLE
-                if not self._node.has_parameter(prefix + policy.name.lower())
-                or prefix + policy.name.lower() in self._node._parameter_overrides]
+    def _compressed_topic(self):
+        """Return the topic of compressed images: image/compressed where it is remapped, else that
+        of `image` with /compressed behind it, unless it is there already."""
+        name, node = f'image{COMPRESSED}', self._node
+        remapped = node.resolve_topic_name(name)
+        if remapped != node.resolve_topic_name(name, only_expand=True):
+            return remapped
+        return node.resolve_topic_name('image').removesuffix(COMPRESSED) + COMPRESSED
 
     # ---- images
 
     def _on_image(self, message):
-        node, now = self._node, time.monotonic()
-        self._heard = now
-        if not node.enabled:
+        self._quiet_since = time.monotonic()
+        self._latest, self._heeded = message, None
+        if not self._node.enabled:
             return
-        node.health.count('received')
+        self._node.health.count('received')
+        self._heeded = self._listeners_now()
         try:
             images.check(message)  # here, so that a broken message displaces no good one
         except images.ImageError as error:
             self.refuse_image(error)
             return
-        rate = node.settings['max_rate']
-        if rate and now - self._accepted < 1.0 / rate:
+        self._offer(message)
+
+    def _offer(self, message):
+        node, now = self._node, time.monotonic()
+        if not self._rate_limit.admits(now, node.settings['max_rate']):
             node.health.count('dropped')
             return
-        self._accepted = now
         dropped = node.worker.offer(Frame(message, now, node.generation))
         node.health.count('dropped', dropped)
         if dropped and not node.settings['drop_frames']:
-            node.health.warn('queue full', f'{self._image_topic}: the queue of '
+            node.health.warn('queue full', f'{self._topic}: the queue of '
                              f'{node.settings["queue_size"]} frames is full, the oldest is '
                              'dropped: play slower, or set queue_size higher')
+
+    def to_rgb(self, message, settings):
+        """Convert an image that was heard to uint8 RGB (H, W, 3); raises ImageError."""
+        return images.to_rgb(
+            message, self._mention_damage,
+            lambda values: self._bit_depth.to_uint8(values, settings['image_bits']))
+
+    def _tell_bits(self, text):
+        self._node.health.tell(f'{self._topic}: {text}; the parameter image_bits can say '
+                               'otherwise')
 
     def refuse_image(self, error):
         """Say that an image cannot be used, and why; the next one is waited for."""
         self._node.health.count('unusable')
-        self._node.health.warn('unusable image', f'{self._image_topic}: image ignored: {error}')
+        self._node.health.warn('unusable image', f'{self._topic}: image ignored: {error}')
 
-    def mention_damage(self, words):
+    def _mention_damage(self, words):
         """Say that a compressed image is answered although bytes of it are broken."""
-        self._node.health.warn('damaged image', f'{self._image_topic}: an image is damaged, its '
+        self._node.health.warn('damaged image', f'{self._topic}: an image is damaged, its '
                                f'answers may be wrong: {words}')
 
-    def check_silence(self):
-        """Warn when no image has come for a while, with the topics where there are some."""
-        silence = time.monotonic() - self._heard
+    def every_second(self):
+        """Look after the topics: publishers that latch, a still image, none at all."""
         node = self._node
-        if not self._subscriptions or not node.enabled or silence < SILENCE:
+        for listener in self._listeners:
+            listener.follow()
+        if self._images is None or not node.enabled:
             return
-        topic, kind = self._image_topic, 'CompressedImage' if self._compressed else 'Image'
-        text = f'no image on {topic} for {silence:.0f} s'
-        publishers = node.get_publishers_info_by_topic(topic)
-        if publishers:
-            text += (f': {len(publishers)} publisher is there, so the transport loses them or it '
-                     'stands still (for Fast DDS set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA on both '
-                     'sides)')
-        else:
-            others = sorted(
-                name for name, types in node.get_topic_names_and_types()
-                if f'sensor_msgs/msg/{kind}' in types and name != topic
-                # not the outputs of this node, nor of another camera's
-                and any(info.node_name != node.get_name()
-                        for info in node.get_publishers_info_by_topic(name)))
-            text += (f': remap image to one of {", ".join(others[:10])}' if others else
-                     f'; no other node publishes a sensor_msgs/{kind} either: start the camera')
-        node.health.warn('no image', text)
+        if node.worker.busy:
+            self._quiet_since = time.monotonic()  # a player may wait for the answer
+            return
+        still = bool(self._images.latching()) and self._latest is not None
+        if still and self._heeded != self._listeners_now():
+            # It holds until another comes, also for who listens, clicks or sets something now.
+            self._heeded = self._listeners_now()
+            node.health.count('received')
+            self._offer(self._latest)
+        silence = time.monotonic() - self._quiet_since
+        if silence >= SILENCE and not (still and self._images.count == 1):
+            node.health.warn('no image', f'no image on {self._topic} for {silence:.0f} s'
+                             f'{self._why_silent()}')
+
+    def _listeners_now(self):
+        """Return what the answers to an image depend on, beside the image."""
+        node = self._node
+        return (node.outputs.listeners(), id(node.settings), self._clicks_heard, len(node.clicks),
+                self._camera_info is None)
+
+    def _why_silent(self):
+        """Return the rest of the line that no image comes: why, and the way out."""
+        listener = self._images
+        topic, kind = listener.topic, listener.own_type()
+        there = listener.publishers()
+        fitting = [info for info in there if info.topic_type == kind]
+        if there and not fitting:
+            other = there[0].topic_type
+            return f', where {other} is published, not {kind}: {_transport_of(other)}'
+        unheard = list(filter(None, map(listener.incompatible, fitting)))
+        if fitting and len(unheard) == len(fitting):
+            return (f': {len(fitting)} publisher is there whose QoS does not fit '
+                    f'({unheard[0].rstrip("; ")}): change it, or set the parameters '
+                    f'qos_overrides.{topic}.subscription.*')
+        if fitting and len(listener.latching()) == len(fitting):
+            if listener.count:
+                return ': its publisher latches what it sends (transient local) and sends no more'
+            return (': its publisher latches (transient local), but has sent nothing, or not as '
+                    'reliable, which latching needs; or the parameter '
+                    f'qos_overrides.{topic}.subscription.durability is volatile')
+        if fitting:
+            return (f': {len(fitting)} publisher is there, so the transport loses them or it '
+                    'stands still (for Fast DDS set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA on both '
+                    'sides)')
+        return self._where_else(topic, kind)
+
+    def _where_else(self, topic, kind):
+        """Return where images are, other than on `topic`, which nobody publishes."""
+        node = self._node
+        twin = (topic.removesuffix(COMPRESSED) if topic.endswith(COMPRESSED)
+                else topic + COMPRESSED)
+        types = dict(node.get_topic_names_and_types())
+        for other in types.get(twin, ()):
+            if other != kind and _transport_of(other) and node.count_publishers(twin):
+                return f', but {other} on {twin}: {_transport_of(other)}'
+        others = sorted(
+            name for name, kinds in types.items() if kind in kinds and name != topic
+            # not the outputs of this node, nor of another camera's
+            and any(info.node_name != node.get_name()
+                    for info in node.get_publishers_info_by_topic(name)))
+        if others:
+            return f': remap image to one of {", ".join(others[:10])}'
+        return (f'; no other node publishes a {kind.replace("/msg/", "/")} either: start the '
+                'camera')
 
     # ---- the camera
 
@@ -162,43 +208,23 @@ class Inputs:
         self._camera_info = message
 
     def camera_for(self, header, width, height, settings):
-        """Return (CameraModel, CameraInfo with `header`) of a picture, None where unknown.
+        """Return (CameraModel, CameraInfo with `header`) of an image, None where unknown.
 
-        The model is that of the latest camera_info; a picture of another size is taken as the same
-        view, resampled.
+        Both are of the image itself: what the latest camera_info says of ROI, binning and size has
+        been applied (ros/camera_info.py).
         """
-        info = self._camera_info
+        info, health = self._camera_info, self._node.health
         if info is None:
             return None, None
         topic = self._node.resolve_topic_name('camera_info')
-        if self._camera is None or self._camera[0] is not info:
-            if self._camera is None or not _same_camera(self._camera[0], info):
-                model = None
-                try:
-                    model = CameraModel(info.k, (info.width, info.height), info.d, info.r, info.p,
-                                        info.distortion_model, settings['rectified'])
-                except ValueError as error:
-                    self._node.health.warn('camera', f'{topic}: {error}')
-                self._camera = info, settings['rectified'], model
-            else:
-                self._camera = info, *self._camera[1:]
-        if self._camera[1] != settings['rectified']:
-            self._camera = None
-            return self.camera_for(header, width, height, settings)
-        model = self._camera[2]
-        skew = abs(info.width * height - info.height * width)
-        if model is not None and skew > max(width, height):
-            self._node.health.warn('camera', f'{topic} is of a {info.width}x{info.height} camera, '
-                                   f'the image is {width}x{height}: another shape, ignored')
+        try:
+            model, stamped, meant = self._cameras.camera_for(info, header, (width, height),
+                                                             settings['rectified'])
+        except ValueError as error:
+            health.warn('camera', f'{topic}: {error}')
             return None, None
-        stamped = _copy_of(info, header)
-        if model is not None and model.size != (width, height):
-            try:
-                model = model.resized((width, height))
-            except ValueError as error:
-                self._node.health.warn('camera', f'{topic}: {error}')
-                return None, None
-            stamped = _resized(stamped, width, height)
+        if meant:
+            health.mention(f'{topic}: {meant}')
         return model, stamped
 
     # ---- reference depth
@@ -271,6 +297,7 @@ class Inputs:
             node.settings['points.on_full']))
 
     def _clicked(self, name, refusal):
+        self._clicks_heard += 1
         topic = self._node.resolve_topic_name(name)
         if refusal:
             self._node.health.warn(name, f'{topic}: click ignored: {refusal}')
@@ -289,27 +316,10 @@ def _nearest(messages, stamp, tolerance):
     return nearest if nearest is not None and distance(nearest) <= tolerance else None
 
 
-def _same_camera(a, b):
-    return ((a.width, a.height, a.distortion_model) == (b.width, b.height, b.distortion_model)
-            and all(list(getattr(a, part)) == list(getattr(b, part)) for part in 'kdrp'))
 
-
-def _copy_of(info, header):
-    return CameraInfo(header=header, height=info.height, width=info.width, k=info.k, d=info.d,
-                      r=info.r, p=info.p, distortion_model=info.distortion_model,
-                      binning_x=info.binning_x, binning_y=info.binning_y, roi=info.roi)
-
-
-def _resized(info, width, height):
-    """Scale a CameraInfo to another picture size, in place; corners stay corners."""
-    sx, sy = width / info.width, height / info.height
-    for name, columns in (('k', 3), ('p', 4)):
-        matrix = list(getattr(info, name))
-        for column in range(columns):
-            matrix[column] *= sx
-            matrix[columns + column] *= sy
-        matrix[2] += 0.5 * sx - 0.5
-        matrix[columns + 2] += 0.5 * sy - 0.5
-        setattr(info, name, matrix)
-    info.width, info.height = width, height
-    return info
+def _transport_of(kind):
+    """Return how to listen to images of a type."""
+    transport = {'sensor_msgs/msg/Image': 'raw',
+                 'sensor_msgs/msg/CompressedImage': 'compressed'}.get(kind)
+    return (f'set the parameter image_transport to {transport}' if transport else
+            'remap image to a topic of images')

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from diception_ros.bit_depth import BITS
 from diception_ros.tasks import task_named
 
 ANY_TIME = 'any time'
@@ -61,8 +62,9 @@ TABLE = (
               'restoration:<denoise|derain|lowlight>, adapter:<name>. A list (semantic:person in '
               'quotes), or one string with commas.'),
     Parameter('lazy', True, 'Run a task only while somebody subscribes to one of its outputs.'),
-    Parameter('max_rate', 0.0, 'At most this many frames per second are looked at, the others '
-              'dropped; 0 = as many as the model holds.', 0.0, 1000.0),
+    Parameter('max_rate', 0.0, 'At most this many frames per second are looked at, on average, the '
+              'others dropped; after a pause two may follow each other. 0 = as many as the model '
+              'holds.', 0.0, 1000.0),
     Parameter('seed', 0, 'Seed of the noise that the model starts from; the same for every frame, '
               'so that pictures do not flicker.', 0, 2**31 - 1),
     Parameter('num_inference_steps', 0, 'Denoising steps of every task; 0 = what the model '
@@ -74,7 +76,12 @@ TABLE = (
     *(Parameter(f'{kind}.guidance_scale', 0.0, f'Classifier-free guidance of {kind}; 0 = '
                 'guidance_scale.', 0.0, 30.0) for kind in KINDS),
     Parameter('image_transport', 'raw', 'raw subscribes to image, compressed to image/compressed '
-              '(JPEG or PNG).', choices=('raw', 'compressed'), when=NOT_ACTIVE),
+              '(JPEG or PNG): to the topic that image is remapped to, with /compressed behind it '
+              'unless it is there.', choices=('raw', 'compressed'), when=NOT_ACTIVE),
+    Parameter('image_bits', 'auto', 'How many bits of 16-bit images (mono16, bayer_*16, rgb16, '
+              '16-bit PNG) the camera uses: 8 to 16, or auto = measured on the first image; a '
+              'later one can only raise it. Set it where the first images may be dark.',
+              choices=BITS),
     Parameter('drop_frames', True, 'True: the newest frame wins, older ones are dropped and '
               'counted. False (replay): reliable subscription, frames queue up to queue_size.',
               when=NOT_ACTIVE),
@@ -133,6 +140,8 @@ def parsed(name, value):
         return tuple(v.strip() for v in value if v.strip())
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if kind is str and type(value) is int and str(value) in parameter.choices:
+        value = str(value)
     if type(value) is not kind:
         word = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string'}[kind]
         raise ParameterError(f"parameter '{name}': {value!r} is not {word}")

@@ -63,7 +63,7 @@ class Perceiver:
 
         # 2. Message to picture
         try:
-            rgb = images.to_rgb(message, node.inputs.mention_damage)       # uint8 (H, W, 3)
+            rgb = node.inputs.to_rgb(message, settings)       # uint8 (H, W, 3)
         except images.ImageError as error:
             node.inputs.refuse_image(error)
             return

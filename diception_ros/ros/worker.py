@@ -31,6 +31,7 @@ class Worker:
         self._condition = threading.Condition()
         self._jobs = collections.deque()
         self._stopping = False
+        self._under_way = False
         self._thread = None
         self.start()
 
@@ -38,6 +39,11 @@ class Worker:
     def alive(self):
         """Whether the thread is there."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def busy(self):
+        """Whether a frame or a job is under way, or waits."""
+        return self._under_way or bool(self._jobs) or len(self.frames) > 0
 
     def start(self):
         """Start the thread, again if it died. What it owned stays in memory and is used further."""
@@ -79,14 +85,15 @@ class Worker:
                         lambda: self._jobs or self._stopping or len(self.frames))
                     if self._stopping:
                         return
+                    self._under_way = True
                     job = self._jobs.popleft() if self._jobs else None
                 if job is not None:
                     _run_job(*job)
-                    continue
-                frame = self.frames.take()
-                if frame is not None:
+                elif (frame := self.frames.take()) is not None:
                     self._answer(frame)
+                self._under_way = False
         finally:
+            self._under_way = False
             with self._condition:
                 orphans, self._jobs = self._jobs, collections.deque()
             for future, _, _ in orphans:

@@ -30,6 +30,8 @@ def good_and_bad(parameter):
     kind = type(parameter.default)
     if kind is bool:
         return [True, False], [1, 'yes', None]
+    if parameter.name == 'image_bits':
+        return ['auto', 8, 12, '16'], [7, 17, 12.0, True, 'all']
     if parameter.choices:
         return list(parameter.choices), ['purple', 3, '']
     if kind is str:

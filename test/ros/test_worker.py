@@ -110,3 +110,26 @@ def test_stopping_lets_waiting_frames_go_and_tells_waiting_jobs(workers):
     with pytest.raises(WorkerDied):
         job.result(5)
     assert worker.stop(5) and seen == [1]
+
+
+def test_a_worker_is_busy_from_the_hand_over_of_a_frame_or_a_job_until_it_is_done(workers):
+    started, go = threading.Event(), threading.Event()
+
+    def process(frame):
+        started.set()
+        go.wait(5)
+
+    worker = workers(process)
+    assert not worker.busy
+    worker.offer('frame')
+    assert worker.busy
+    started.wait(5)
+    worker.offer('next')
+    assert worker.busy
+    go.set()
+    worker.call(lambda: None).result(5)
+    while len(worker.frames):  # the job went first
+        pass
+    assert worker.call(lambda: worker.busy).result(5)
+    worker.stop(5)
+    assert not worker.busy

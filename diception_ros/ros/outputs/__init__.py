@@ -55,6 +55,10 @@ class Outputs:
         """Whether anybody wants anything."""
         return any(topic.wanted for topic in self._topics.values())
 
+    def listeners(self):
+        """Return how many listen to each output, {topic: number}."""
+        return {name: topic.listeners for name, topic in self._topics.items()}
+
     def needs(self, settings):
         """Return {output: the tasks that it needs now}, also those that are off."""
         return {output: output.tasks(settings) for output in self._outputs}

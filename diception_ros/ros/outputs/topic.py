@@ -32,6 +32,11 @@ class Topic:
             return False
         return not self._node.settings['lazy'] or self._publisher.get_subscription_count() > 0
 
+    @property
+    def listeners(self):
+        """How many subscribe to the topic."""
+        return self._publisher.get_subscription_count()
+
     def publish(self, message):
         """Publish, unless the node is inactive."""
         self._publisher.publish(message)
