@@ -30,6 +30,7 @@ REQUIREMENTS = [
     'diffusers>=0.32',
     'huggingface_hub>=0.26',
     'matplotlib>=3.7',
+    'mcap>=1.2',
     'numpy>=1.24',
     'opencv-python-headless>=4.8',
     'pyyaml>=6.0',
@@ -40,6 +41,7 @@ REQUIREMENTS = [
     'torch>=2.4',
     'transformers>=4.46',
     'typer>=0.12',
+    'zstandard>=0.20',
 ]
 EXTRAS = {
     'test': ['colcon-bash', 'colcon-output', 'colcon-ros', 'hypothesis', 'pytest>=8', 'ruff',

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test; a small camera bag and model for those that start a node."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 
 from diception_ros.ros.isolation import loopback_environment, set_environment
 
 # Before any test makes a node: no machine but this one hears what the tests send.
 set_environment(loopback_environment())
+
+
+def pytest_addoption(parser):
+    """Take the contract with users from the code: see test_contract.py."""
+    parser.addoption('--rewrite-contract', action='store_true',
+                     help='write what the code says into docs/reference/contract.yaml')
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +47,36 @@ def small_bag(tmp_path_factory):
     views = list(camera_move(7, frames=6, size=(64, 48)))
     bags.write_camera_bag(path, views, bags.thing_to_click(views), click_every=2)
     return path
+
+
+# --- what was not covered ---------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # to be the last to write
+def pytest_terminal_summary(terminalreporter):
+    """Say in one place, at the end, which tests did not run and why: a green run may lack much."""
+    yield
+    terminalreporter.section('not covered', '-')
+    lines = not_covered(terminalreporter.stats)
+    terminalreporter.write_line('\n'.join(lines) or 'everything ran')
+
+
+def not_covered(stats):
+    """Lines of what did not run; `stats`: pytest's reports by outcome."""
+    where = {}
+    for report in stats.get('skipped', []):
+        file, _, reason = report.longrepr
+        whole = report.when == 'collect'
+        where.setdefault(reason.removeprefix('Skipped: '), []).append((Path(file).stem, whole))
+    lines = []
+    for reason, tests in sorted(where.items(), key=lambda item: -len(item[1])):
+        files = ', '.join(sorted({f'all of {file}' if whole else file for file, whole in tests}))
+        lines.append(f'{len(tests):3} {reason}: {files}')
+    if not importlib.util.find_spec('rclpy'):
+        lines.append('all rclpy is missing: test/ros')
+    if deselected := len(stats.get('deselected', [])):
+        lines.append(f'{deselected:3} deselected')
+    torch = sys.modules.get('torch')
+    if torch is not None and not torch.cuda.is_available():
+        lines.append('    no test ran on a GPU: there is none')
+    return lines

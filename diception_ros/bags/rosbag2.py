@@ -11,25 +11,31 @@ from __future__ import annotations
 import functools
 import re
 import struct
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from diception_ros.bags.storage import (
+    DEFAULT_QOS,
+    KINDS,
+    LATCHED_QOS,
+    Channel,
+    McapFile,
+    Metadata,
+    Sqlite3File,
+    open_file,
+    unpack,
+)
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 SHARE = 'share/diception_ros/msg'
+NO_DIGEST = 'RIHS01_' + 64 * '0'  # rosidl's zero: of a type that nobody knows
 
 
 class BagError(ValueError):
@@ -90,7 +96,7 @@ def make(msgtype: str, **fields):
 
 def has_header(msgtype: str) -> bool:
     """Whether a message of this type begins with a std_msgs/Header."""
-    fields = types().fielddefs[msgtype][1]
+    fields = types().fielddefs.get(msgtype, ((), ()))[1]
     return bool(fields) and fields[0][0] == 'header'
 
 
@@ -130,59 +136,94 @@ class Topic:
 
 
 class BagReader:
-    """A rosbag2: a directory with metadata.yaml, or one .mcap or .db3 file.
+    """A rosbag2: a directory, or one .mcap or .db3 file.
 
     with BagReader('camera') as bag:
         for topic, stamp, data in bag.messages(['/camera/image_raw']): ...
+
+    What can be read is read; `notes` say in a line each what cannot. `topics` are those that can be
+    used, by name; `channels` all that there is, also topics of several types and types that nobody
+    knows here.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.exists():
             raise BagError(f'{self.path}: no such bag')
-        self._reader = self._open(self.path)
-        self.topics: dict[str, Topic] = {}
-        for connection in self._reader.connections:
-            known = self.topics.get(connection.topic)
-            if known is not None and known.type != connection.msgtype:
-                raise BagError(
-                    f'{self.path}: topic {connection.topic} has two types, {known.type} and '
-                    f'{connection.msgtype}: record them into two bags'
-                )
-            count = connection.msgcount + (known.count if known else 0)
-            self.topics[connection.topic] = Topic(connection.topic, connection.msgtype, count)
-
-    @staticmethod
-    def _open(path: Path) -> Reader:
-        if path.is_dir() and not (path / 'metadata.yaml').exists():
-            files = sorted([*path.glob('*.mcap'), *path.glob('*.db3')])
-            if not files:
-                raise BagError(f'{path}: no bag in it (no metadata.yaml, .mcap or .db3)')
-            if len(files) > 1:
-                raise BagError(f'{path}: metadata.yaml is missing: run `ros2 bag reindex {path}`')
-            path = files[0]  # a recording that was not closed: rosbags says what is wrong with it
+        self.notes: list[str] = []
+        self._unpacked = tempfile.TemporaryDirectory(prefix='diception_bag_')
         try:
-            reader = Reader(path)
-            reader.open()
-        except Exception as error:  # apsw, yaml, zstd, struct: whatever the damage meets
-            raise BagError(f'{path}: {_reason(error)}') from None
-        return reader
+            self._files = sorted(self._opened(), key=lambda file: file.start)
+        except BaseException:
+            self._unpacked.cleanup()
+            raise
+        self._gather()
+
+    def _opened(self) -> Iterator[McapFile | Sqlite3File]:
+        """The files of the bag, opened."""
+        self._metadata, paths = Metadata(), [self.path]
+        if self.path.is_dir():
+            self._metadata = Metadata.of(self.path / 'metadata.yaml')
+            paths = [self.path / name for name in self._metadata.files] or sorted(
+                file for file in self.path.iterdir()
+                if file.suffix in KINDS or Path(file.stem).suffix in KINDS)
+        self.notes += [f'{self.path}: {note}' for note in self._metadata.notes]
+        if not paths:
+            raise BagError(f'{self.path}: no bag in it (no metadata.yaml, .mcap or .db3)')
+        bad = []
+        for path in paths:
+            try:
+                yield open_file(path, Path(self._unpacked.name))
+            except Exception as error:  # sqlite3, mcap, zstd, struct: whatever the damage meets
+                bad.append((path, error))
+        if len(bad) == len(paths):
+            raise BagError(f'{bad[0][0]}: {_reason(bad[0][1])}') from None
+        self.notes += [f'{path}: left out: {_reason(error)}' for path, error in bad]
+
+    def _gather(self) -> None:
+        """Find `channels` and `topics`."""
+        found: dict[tuple[str, str], Channel] = {}
+        for file in self._files:
+            for channel in map(self._metadata.applied_to, file.channels.values()):
+                known = found.get((channel.topic, channel.type), replace(channel, count=0, qos=()))
+                found[channel.topic, channel.type] = replace(
+                    known, count=known.count + channel.count,
+                    qos=tuple(dict.fromkeys((*known.qos, *channel.qos))),
+                    definition=known.definition or channel.definition)
+        self.channels = tuple(found.values())
+        self.topics: dict[str, Topic] = {}
+        self.unclear: dict[str, list[str]] = {}  # topics of several types -> these
+        for name in dict.fromkeys(channel.topic for channel in self.channels):
+            of_name = [channel for channel in self.channels if channel.topic == name]
+            heard = [channel for channel in of_name if channel.count] or of_name[:1]
+            count = sum(channel.count for channel in of_name)
+            told = self._metadata.counts.get(name, count)
+            if told != count:
+                self.notes.append(f'{self.path}: metadata.yaml tells of {told} messages on {name}, '
+                                  f'there are {count}')
+            if len(heard) > 1:
+                self.unclear[name] = sorted(channel.type for channel in heard)
+            elif heard[0].serialization == 'cdr':
+                self.topics[name] = Topic(name, heard[0].type, count)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_) -> None:
-        self._reader.close()
+        for file in self._files:
+            file.close()
+        self._unpacked.cleanup()
 
     @property
     def start(self) -> int:
         """Time of the first message, nanoseconds."""
-        return self._reader.start_time
+        return min((file.start for file in self._files if file.count), default=0)
 
     @property
     def duration(self) -> float:
         """Seconds from the first to the last message."""
-        return max(0, self._reader.duration - 1) / 1e9
+        end = max((file.end for file in self._files if file.count), default=0)
+        return (end - self.start) / 1e9
 
     def image_topics(self) -> list[str]:
         """Topics of raw or compressed pictures, fullest first."""
@@ -192,6 +233,9 @@ class BagReader:
     def image_topic(self, name: str | None = None) -> Topic:
         """The topic of pictures called `name`, or, with None, the only one there is."""
         pictures = self.image_topics()
+        if name in self.unclear:
+            kinds = ' and of '.join(self.unclear[name])
+            raise BagError(f'{self.path}: {name} has messages of {kinds}: no topic with pictures')
         if name is None:
             if len(pictures) == 1:
                 return self.topics[pictures[0]]
@@ -213,22 +257,42 @@ class BagReader:
         return self.topics[name]
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[tuple[str, int, bytes]]:
-        """(topic, time of recording in nanoseconds, CDR bytes), in the order of recording."""
-        wanted = set(self.topics if topics is None else topics)
-        connections = [c for c in self._reader.connections if c.topic in wanted]
-        if not connections:
-            return
+        """(topic, time of recording in nanoseconds, CDR bytes), in the order of recording.
+
+        `topics`: some of self.topics; None: all of these.
+        """
+        wanted = set(self.topics) if topics is None else self.topics.keys() & set(topics)
+        for channel, time, data in self.records(wanted):
+            yield channel.topic, time, data
+
+    def records(self, topics: Iterable[str] | None = None) -> Iterator[tuple[Channel, int, bytes]]:
+        """(one of self.channels, time of recording in nanoseconds, bytes as recorded).
+
+        `topics`: None for everything there is.
+        """
+        own = {(channel.topic, channel.type): channel for channel in self.channels}
+        wanted = {name for name, _ in own} if topics is None else set(topics)
+        packed = self._metadata.compression_mode == 'message'
         try:
-            for connection, time, data in self._reader.messages(connections):
-                yield connection.topic, time, bytes(data)
+            for file in self._files if wanted else ():
+                for channel, time, data in file.messages(wanted):
+                    yield own[channel.topic, channel.type], time, unpack(data) if packed else data
         except GeneratorExit:
             raise
-        except Exception as error:  # see _open
+        except Exception as error:  # see _opened
             raise BagError(f'{self.path}: {_reason(error)}') from None
+
+    def first(self, topic: str) -> bytes:
+        """The first message of a topic; raises BagError where there is none."""
+        for _, _, data in self.messages([topic]):
+            return data
+        raise BagError(f'{self.path}: no message on {topic}')
 
 
 def _reason(error: Exception) -> str:
     text = ' '.join(str(error).split()) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        text = 'no such file'
     damaged = re.search(
         r'magic|footer|truncat|malformed|short|length|boundary|not a database|crc|read|decompress',
         text, re.IGNORECASE,
@@ -242,16 +306,6 @@ def _list(names: Iterable[str]) -> str:
 
 
 # --- writing ----------------------------------------------------------------------------------
-
-
-def _qos(latched: bool) -> Qos:
-    """What `ros2 bag play` shall offer: reliable, and transient local for latched topics."""
-    durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
-    never = QosTime(9223372036, 854775807)
-    return Qos(
-        QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, durability, never, never,
-        QosLiveliness.AUTOMATIC, never, False,
-    )
 
 
 class BagWriter:
@@ -269,6 +323,7 @@ class BagWriter:
         if compress and storage == 'mcap':
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._connections: dict[str, object] = {}
+        self._copied: dict[tuple[str, str], object] = {}  # of (topic, type)
 
     def __enter__(self):
         self._writer.open()
@@ -287,8 +342,19 @@ class BagWriter:
         if msgtype not in types().types:
             raise BagError(f'{topic}: type {msgtype} is not known')
         self._connections[topic] = self._writer.add_connection(
-            topic, msgtype, typestore=types(), offered_qos_profiles=[_qos(latched)]
+            topic, msgtype, typestore=types(),
+            offered_qos_profiles=[LATCHED_QOS if latched else DEFAULT_QOS],
         )
+
+    def copy(self, channel: Channel, time: int, data: bytes) -> None:
+        """Append a message of another bag as it is there, with its definition and QoS."""
+        key = (channel.topic, channel.type)
+        if key not in self._copied:
+            self._copied[key] = self._writer.add_connection(
+                channel.topic, channel.type, msgdef=_definition(channel), rihs01=_digest(channel),
+                serialization_format=channel.serialization, offered_qos_profiles=channel.qos,
+            )
+        self._writer.write(self._copied[key], time, data)
 
     def write(self, topic: str, time: int, data, msgtype: str | None = None) -> None:
         """Append a message (CDR bytes, or a message made by `make`) recorded at `time`, ns."""
@@ -300,6 +366,37 @@ class BagWriter:
                 raise BagError(f'{topic}: its type was not given')
             self.add(topic, msgtype)
         self._writer.write(self._connections[topic], time, data)
+
+
+def _definition(channel: Channel) -> str:
+    """The text of the type: the bag's own, or ours, or none."""
+    if channel.definition or channel.type not in types().types:
+        return channel.definition
+    return types().generate_msgdef(channel.type, ros_version=2)[0]
+
+
+def _digest(channel: Channel) -> str:
+    """RIHS01 (REP-2016) of the type: the bag's own, or of its text, or NO_DIGEST."""
+    if channel.digest:
+        return channel.digest
+    store = get_typestore(Stores.EMPTY)
+    try:
+        store.register(get_types_from_msg(_definition(channel), channel.type))
+        return store.hash_rihs01(channel.type)
+    except Exception:  # a text in which rosbags' parser finds no message, or not all of it
+        return NO_DIGEST
+
+
+def copied_wrongly(bag: Path, copy: Path) -> str:
+    """What is missing in a copy of a bag, or more in it, in a line; '' where nothing is."""
+    with BagReader(bag) as old, BagReader(copy) as new:
+        there = {(channel.topic, channel.type): channel.count for channel in new.channels}
+        for channel in old.channels:
+            count = there.get((channel.topic, channel.type), 0)
+            if count != channel.count:
+                return (f'{copy}: {count} of {channel.count} messages of {channel.topic} '
+                        f'({channel.type}) came over from {bag}')
+    return ''
 
 
 # --- messages from arrays ---------------------------------------------------------------------

@@ -124,8 +124,8 @@ def _on_pictures(pipe, model, data, splits, sheet, json) -> None:
             table.add_column(column, justify='left' if column == '' else 'right')
         for key, value in found['model'].items():
             text, less = photographs.FIGURES.get(key, (key, False))
-            blind = found['blind'][key]
-            better = (value < blind) if less else (value > blind)
-            table.add_row(text, f'[{"green" if better else "red"}]{value:.3f}', f'{blind:.3f}',
-                          str(found['of'][key]))
+            blind = found['blind'].get(key)
+            better = blind is None or ((value < blind) if less else (value > blind))
+            table.add_row(text, f'[{"green" if better else "red"}]{value:.3f}',
+                          '' if blind is None else f'{blind:.3f}', str(found['of'][key]))
         Console().print(table)

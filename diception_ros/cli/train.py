@@ -21,6 +21,12 @@ def train(
     processes: Annotated[int, typer.Option(min=1, help='Processes: GPUs, or cores.')] = 1,
     init: Annotated[str | None, typer.Option(help='Model whose weights a new run starts from: nano '
                                              'or a directory. Default: random ones.')] = None,
+    image_encoder: Annotated[Path | None, typer.Option(
+        help="Folder of the pre-trained weights of a new run's image encoder.")] = None,
+    data: Annotated[Path | None, typer.Option(help='Data set of photographs to learn from beside '
+                                              'the synthetic scenes; docs/datasets.md.')] = None,
+    assets: Annotated[Path | None, typer.Option(help='Folder of cut-outs, textures and panoramas '
+                                                'for scenes and photographs.')] = None,
     store: Annotated[Path | None, typer.Option(help='Folder of pictures rendered beforehand, kept '
                                                'on the GPU.')] = None,
     render: Annotated[int, typer.Option(min=0, help='Render so many pictures into --store first, '
@@ -28,7 +34,7 @@ def train(
     fresh: Annotated[bool, typer.Option(help='Ignore the checkpoint in --out.')] = False,
     export: Annotated[bool, typer.Option(help='Only write OUT/model from the checkpoint.')] = False,
 ) -> None:
-    """Train the default model on procedural worlds; ends by writing OUT/model.
+    """Train the default model on synthetic scenes and photographs; ends by writing OUT/model.
 
     Example: diception train --out .training/nano --processes 2 --minutes 150
     """
@@ -51,14 +57,16 @@ def train(
     if render:
         if store is None:
             raise Failure('--render: needs --store, the folder to render into')
-        _render(store, render, settings, processes)
+        _render(store, render, settings, processes, assets)
     if store is not None and not (store / 'rgb.npy').is_file():
         raise Failure(f'--store {store}: no pictures in it; make them with --render 100000')
 
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node',
                str(processes)] if processes > 1 else [sys.executable]
     command += ['-m', 'diception_ros.lab.training.loop', str(file), str(out)]
-    for name, value in (('--minutes', minutes), ('--init', init), ('--store', store)):
+    for name, value in (('--minutes', minutes), ('--init', init), ('--store', store),
+                        ('--image-encoder', image_encoder), ('--data', data),
+                        ('--assets', assets)):
         command += [name, str(value)] if value is not None else []
     command += ['--fresh'] if fresh else []
     # Waiting threads that spin make a step up to 60 times slower on a machine that does other work.
@@ -70,13 +78,17 @@ def train(
         raise Failure(f'training stopped with status {status}; call again to go on from {out}')
 
 
-def _render(store: Path, count: int, settings, processes: int) -> None:
+def _render(store: Path, count: int, settings, processes: int, assets: Path | None) -> None:
     from rich.progress import MofNCompleteColumn, Progress
 
+    from diception_ros.lab.synthetic.assets import Assets
     from diception_ros.lab.training.pictures import write_store
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns) as progress:
         bar = progress.add_task('rendering', total=count)
-        for done in write_store(store, count, tuple(settings['resolution']),
-                                (0.0, settings['worlds']['to']), processes=processes):
+        scale = 2 if 'image_encoder' in settings['model'] else 1
+        size = tuple(side // scale for side in settings['resolution'])
+        for done in write_store(store, count, size, (0.0, settings['worlds']['to']),
+                                processes=processes, assets=assets and Assets(assets),
+                                rgb_scale=scale):
             progress.update(bar, completed=done)

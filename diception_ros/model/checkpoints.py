@@ -22,6 +22,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, FlowMatchEulerDiscreteSche
 from safetensors import SafetensorError, safe_open
 
 from diception_ros.model.autoencoder import GuidedAutoencoder
+from diception_ros.model.image_encoder import ImageEncoder
 from diception_ros.model.points import PointEncoder
 from diception_ros.model.prompts import PromptBank
 from diception_ros.model.transformer import DiceptionTransformer
@@ -53,6 +54,7 @@ class Components:
     prompts: PromptBank
     point_encoder: PointEncoder | None                            # None: no point prompts
     autoencoder: torch.nn.Module | None                           # None: pixel space
+    image_encoder: ImageEncoder | None = None                     # None: sees latents only
 
 
 def stride_of(autoencoder) -> int:
@@ -84,7 +86,11 @@ def load_model(model: str | Path, device: torch.device, dtype: torch.dtype) -> C
         prompts = PromptBank.load(folder / PROMPTS_FILE, config['prompts']).to('cpu', dtype)
     except ValueError as error:
         raise ModelError(str(error)) from None
-    components = Components(config, transformer, scheduler, prompts, point_encoder, autoencoder)
+    image_encoder = None
+    if transformer.image_feature_embedder is not None:
+        image_encoder = load_component(ImageEncoder, folder / 'image_encoder', dtype, device)
+    components = Components(config, transformer, scheduler, prompts, point_encoder, autoencoder,
+                            image_encoder)
     check_fit(components, folder)
     return components
 
@@ -333,6 +339,8 @@ def save_description(folder: Path, config: Mapping[str, Any]) -> None:
         name = read_json(folder / 'vae' / 'config.json')['_class_name']
         own = name == GuidedAutoencoder.__name__
         index['vae'] = ['diception_ros.model.autoencoder' if own else 'diffusers', name]
+    if (folder / 'image_encoder').is_dir():
+        index['image_encoder'] = ['diception_ros.model.image_encoder', 'ImageEncoder']
     for name, content in (('model_index.json', index), (CONFIG_FILE, dict(config))):
         text = json.dumps(content, indent=2, ensure_ascii=False)
         (folder / name).write_text(text + '\n', encoding='utf-8')
@@ -347,5 +355,7 @@ def save_model(components: Components, folder: str | Path) -> None:
             save_component(components.point_encoder, beside / 'point_encoder')
         if components.autoencoder is not None:
             save_component(components.autoencoder, beside / 'vae')
+        if components.image_encoder is not None:
+            save_component(components.image_encoder, beside / 'image_encoder')
         components.prompts.save(beside / PROMPTS_FILE)
         save_description(beside, components.config)

@@ -26,6 +26,7 @@ from diception_ros.model.checkpoints import (
     stride_of,
     task_names,
 )
+from diception_ros.model.image_encoder import token_features
 from diception_ros.tasks import Conventions, task_named
 from diception_ros.tasks.panoptic import labels_of
 from diception_ros.tasks.semantic import strength
@@ -97,6 +98,7 @@ class DiceptionPipeline:
         self.config = components.config
         self.transformer = components.transformer
         self.autoencoder = components.autoencoder
+        self.image_encoder = components.image_encoder
         self.point_encoder = components.point_encoder
         self.scheduler = components.scheduler
         self.prompts = components.prompts
@@ -235,12 +237,15 @@ class DiceptionPipeline:
         held = {name: sum(map(nbytes, (*module.parameters(), *module.buffers())))
                 for name, module in (('transformer', self.transformer),
                                      ('point_encoder', self.point_encoder),
-                                     ('vae', self.autoencoder)) if module is not None}
+                                     ('vae', self.autoencoder),
+                                     ('image_encoder', self.image_encoder))
+                if module is not None}
         return {**held, 'prompts': self.prompts.nbytes()}
 
     def close(self) -> None:
         """Let go of the weights, give the device's memory back; the pipeline is then unusable."""
         self.transformer = self.autoencoder = self.point_encoder = self.prompts = None
+        self.image_encoder = None
         self._noises.clear()
         self._embeddings.clear()
         if self.device.type == 'cuda':
@@ -313,7 +318,8 @@ class DiceptionPipeline:
         pixels = (pixels.float() / 127.5 - 1).to(self.dtype)          # (I, 3, H, W)
 
         # 2. Every picture to latents, once, however many tasks look at it
-        image_latents, features = self._encode(pixels)                # (I, C, h, w)
+        image_features = self.image_encoder(pixels) if self.image_encoder is not None else None
+        image_latents, features = self._encode(pixels, image_features)   # (I, C, h, w)
         mark('encode')
 
         # 3. The same initial noise for all tasks of all frames: what flickers is not the noise
@@ -324,7 +330,8 @@ class DiceptionPipeline:
         # 4. Sample: rows with the same number of steps share a batch
         cache = None
         if self.transformer.config.image_tokens == 'once':
-            cache = self.transformer.encode_image(image_latents)
+            cache = self.transformer.encode_image(
+                image_latents, image_features and token_features(image_features))
         sampled = torch.empty_like(latents)
         for steps in sorted({request.steps for request in requests}):
             rows = [row for row, request in enumerate(requests) if request.steps == steps]
@@ -376,12 +383,14 @@ class DiceptionPipeline:
             image_index=None if cache is None else pictures)
         return velocity.float()
 
-    def _encode(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def _encode(self, pixels: torch.Tensor, image_features: list[torch.Tensor] | None
+                ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """(I, 3, H, W) in [-1, 1] -> latents (I, C, h, w), features if the decoder wants any."""
         features: list[torch.Tensor] = []
         if self.autoencoder is None:
             return pixels, features
-        encoded = self.autoencoder.encode(pixels)
+        encoded = (self.autoencoder.encode(pixels) if image_features is None
+                   else self.autoencoder.encode(pixels, image_features))
         if hasattr(encoded, 'latent_dist'):                           # AutoencoderKL: its mode, so
             latents = encoded.latent_dist.mode()                      # that equal frames stay equal
         elif hasattr(encoded, 'latents'):                             # AutoencoderTiny

@@ -75,7 +75,10 @@ class DiceptionTransformer(SD3Transformer2DModel):
                  joint_attention_dim: int = 4096, caption_projection_dim: int = 1536,
                  pooled_projection_dim: int = 2048, out_channels: int = 16,
                  pos_embed_max_size: int = 192, dual_attention_layers: tuple = (),
-                 qk_norm: str | None = None, image_tokens: str = 'joint'):
+                 qk_norm: str | None = None, image_tokens: str = 'joint',
+                 image_feature_channels: int = 0):
+        """As diffusers', and: image_tokens, see above; image_feature_channels, of an image
+        encoder's features per image token (only with image_tokens='once'), 0 = no encoder."""
         super().__init__(
             sample_size=sample_size, patch_size=patch_size, in_channels=in_channels,
             num_layers=num_layers, attention_head_dim=attention_head_dim,
@@ -88,13 +91,21 @@ class DiceptionTransformer(SD3Transformer2DModel):
             raise ValueError(f"image_tokens must be 'joint' or 'once', not {image_tokens!r}")
         if image_tokens == 'once':
             self.set_attn_processor(ImageCacheAttention())
+        self.image_feature_embedder = None
+        if image_feature_channels:
+            self.image_feature_embedder = torch.nn.Linear(image_feature_channels, self.inner_dim)
 
-    def encode_image(self, image_latents: torch.Tensor) -> ImageCache:
+    def encode_image(self, image_latents: torch.Tensor,
+                     image_features: torch.Tensor | None = None) -> ImageCache:
         """Keys and values of the image tokens in every layer; only with image_tokens='once'.
 
-        image_latents (pictures, C, h, w); valid for every prompt, point and timestep.
+        image_latents (pictures, C, h, w); image_features (pictures, F, h / patch, w / patch), where
+        the model has an image encoder. Valid for every prompt, point and timestep.
         """
         hidden = self.pos_embed(image_latents).contiguous()       # (pictures, tokens, D)
+        if self.image_feature_embedder is not None:
+            tokens = image_features.flatten(2).transpose(1, 2)    # (pictures, tokens, F)
+            hidden = hidden + self.image_feature_embedder(tokens)
         pictures = hidden.shape[0]
         temb = self.time_text_embed(                              # no time, no prompt
             hidden.new_zeros(pictures),

@@ -170,7 +170,7 @@ class Pose:
     def encode(self, truth, rng=None, points=None):
         """Joints out of the picture are not drawn; hidden ones are."""
         return draw_skeletons(
-            [person.keypoints for person in truth.people], truth.rgb.shape[:2], self.typed
+            [person.keypoints for person in truth.people], truth.shape, self.typed
         )
 
     def drawn(self, keypoints):

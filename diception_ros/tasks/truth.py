@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# The categories of the procedural worlds. Things are counted one by one; stuff is one instance per
-# category and scene (all walls of a room are one 'wall'). 'floor' is the ground outdoors as well.
-CATEGORIES = ('floor', 'wall', 'ceiling', 'sky', 'table', 'box', 'ball', 'cylinder', 'person')
+# The categories that can be trained: those of the synthetic scenes, then what photographs add.
+# Things are counted one by one; stuff is one instance per category and scene (all walls of a room
+# are one 'wall'). 'floor' is the ground outdoors as well.
+CATEGORIES = ('floor', 'wall', 'ceiling', 'sky', 'table', 'box', 'ball', 'cylinder', 'person',
+              'chair', 'sofa', 'bottle', 'plant', 'tv')
 STUFF = ('floor', 'wall', 'ceiling', 'sky')
 
 

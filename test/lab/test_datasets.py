@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -249,6 +250,21 @@ def test_masks_of_a_picture_of_another_size_are_refused(tmp_path):
     (tmp_path / 'no.json').write_text('{"images": []}')
     with pytest.raises(ValueError, match='no.json: not an annotation file of COCO'):
         open_dataset(tmp_path / 'no.json')
+
+
+def test_compressed_masks_of_coco_are_read_by_its_own_tools_or_refused(tmp_path, monkeypatch):
+    packed = {'size': [HEIGHT, WIDTH], 'counts': 'PUh0'}
+    dataset = open_dataset(coco_file(tmp_path, [{'category_id': 1, 'segmentation': packed}]))
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    with pytest.raises(ValueError, match='need pycocotools: pip install pycocotools'):
+        dataset.truth('a.png')
+    monkeypatch.undo()
+    coco = pytest.importorskip('pycocotools.mask')
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[3:20, 10:30] = 1
+    packed['counts'] = coco.encode(np.asfortranarray(mask))['counts'].decode()
+    found = open_dataset(coco_file(tmp_path / 'b', [{'category_id': 1, 'segmentation': packed}]))
+    assert np.array_equal(found.truth('a.png').instances, mask)
 
 
 def sequence(root, late=0.01):

@@ -6,21 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain_diception import paint
+from golden import golden_cases, paint_cases, write_golden
 
 from diception_ros.model import DiceptionPipeline
 from diception_ros.model.conversion import convert_published
 
 GOLDEN = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f'no golden data in {GOLDEN}')
-CASES = [  # prompt, points, steps, guidance, height, width
-    ('[[image2depth]]', [], 1, 1.0, 16, 16),
-    ('[[image2normal]]', [], 3, 2.0, 16, 24),
-    ('[[image2segmentation]]', [(0.3, 0.5), (0.7, 0.2)], 2, 1.0, 24, 16),
-    ('[[image2segmentation]]', [(0.1, 0.9)] * 5, 28, 2.0, 16, 16),
-    ('[[image2semantic]] traffic light', [], 2, 1.5, 32, 32),
-]
-
 
 @pytest.fixture(scope='module', params=['from_sd3', 'converted'])
 def way(request, tmp_path_factory):
@@ -40,25 +32,35 @@ def assert_equal(output, expected):
     assert difference.mean() < 1e-5
 
 
-@pytest.fixture(scope='module')
-def plain(published):
-    """[(arguments of generate, the picture that the plain implementation gives), ...]"""
-    generator = torch.Generator().manual_seed(5)
-    painted = []
-    for prompt, points, steps, guidance, height, width in CASES:
-        image = torch.randint(0, 256, (height, width, 3), generator=generator).byte().numpy()
-        latents = torch.randn(1, 4, height // 2, width // 2, generator=generator)
-        picture = paint(published.sd3, published.pickle, image, prompt, points, steps, guidance,
-                        latents)
-        painted.append(((image, [prompt], [points], steps, guidance, latents), picture))
-    return painted
-
-
-def test_it_equals_a_plain_implementation_of_the_facts(way, published, plain):
+def test_it_equals_a_plain_implementation_of_the_facts(way, published):
     pipe = way(published.sd3, published.pickle)
-    for arguments, expected in plain:
+    for arguments, expected in paint_cases(published.sd3, published.pickle):
         assert expected.std() > 0.01                              # a test that could fail
         assert_equal(pipe.generate(*arguments)[0], expected)
+
+
+def test_it_equals_our_golden_outputs(way, tmp_path):
+    pipe = way(*write_golden(tmp_path))
+    for arguments, expected in golden_cases():
+        assert expected.std() > 0.01
+        assert_equal(pipe.generate(*arguments)[0], expected)
+
+
+def test_our_golden_outputs_depend_on_prompt_points_steps_guidance_and_noise(tmp_path):
+    """None of them could change unseen."""
+    pipe = DiceptionPipeline.from_sd3(*write_golden(tmp_path), dtype='float32')
+    image, prompts, points, steps, guidance, latents = golden_cases()[2][0]
+    expected = golden_cases()[2][1]
+    for other in [
+        (255 - image, prompts, points, steps, guidance, latents),
+        (image, ['[[image2depth]]'], points, steps, guidance, latents),
+        (image, prompts, [[(0.7, 0.2)]], steps, guidance, latents),
+        (image, prompts, points, steps + 1, guidance, latents),
+        (image, prompts, points, steps, 2.0, latents),
+        (image, prompts, points, steps, guidance, -latents),
+    ]:
+        with pytest.raises(AssertionError):
+            assert_equal(pipe.generate(*other)[0], expected)
 
 
 @needs_golden

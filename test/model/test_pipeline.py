@@ -116,7 +116,7 @@ def test_tasks_with_equal_steps_share_a_batch_and_the_picture_is_encoded_once(pi
     calls, velocity, encode = [], pipe._velocity, pipe._encode
     monkeypatch.setattr(pipe, '_velocity', lambda latents, *rest: (
         calls.append(len(latents)), velocity(latents, *rest))[1])
-    monkeypatch.setattr(pipe, '_encode', lambda pixels: (
+    monkeypatch.setattr(pipe, '_encode', lambda pixels, features: (
         calls.append('encode'), encode(pixels))[1])
     pipe(IMAGE, ['depth', 'normals', 'semantic:person'], num_inference_steps={'normals': 3},
          guidance_scale={'semantic': 2.0})

@@ -17,7 +17,7 @@ import diception_ros
 # Distributions whose modules have another name.
 DISTRIBUTION_OF = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
 # Imported where they are there, asked for by name, or done without, where they are not.
-OPTIONAL = {'cv_bridge', 'torchao'}
+OPTIONAL = {'cv_bridge', 'onnxruntime', 'pycocotools', 'torchao'}
 ROSDEP_KEY_OF = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'scipy': 'python3-scipy',
                  'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
 
@@ -181,6 +181,6 @@ def test_the_top_level_holds_nothing_but_what_it_is_to_hold(root):
     tracked = subprocess.run(['git', 'ls-files'], cwd=root, check=True, capture_output=True,
                              text=True).stdout.splitlines()
     assert {path.split('/')[0] for path in tracked} <= {
-        '.ci', '.gitignore', 'CMakeLists.txt', 'LICENSE', 'Makefile', 'README.md', 'config',
-        'constraints.txt', 'diception_ros', 'docs', 'launch', 'msg', 'package.xml', 'resource',
-        'setup.py', 'test'}
+        '.ci', '.gitignore', 'CHANGELOG.md', 'CMakeLists.txt', 'LICENSE', 'Makefile', 'README.md',
+        'config', 'constraints.txt', 'diception_ros', 'docs', 'launch', 'msg', 'package.xml',
+        'resource', 'setup.py', 'test'}

@@ -212,8 +212,8 @@ def test_a_picture_of_another_shape_is_refused():
         task_named('depth').decode(np.zeros((4, 4)))
 
 
-def test_the_categories_are_the_worlds():
-    assert CATEGORIES == (
+def test_the_categories_of_scenes_come_first():
+    assert CATEGORIES[:9] == (
         'floor',
         'wall',
         'ceiling',

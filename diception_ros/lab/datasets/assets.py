@@ -4,8 +4,9 @@
     python -m diception_ros.lab.datasets.assets ../shared/real --hdri HDRI --cutouts CUTOUTS \
         --out ASSETS
 
-ASSETS is what `diception_ros.lab.synthetic.Assets` reads: textures.npy, panoramas.npy and
-assets.json, which names the photographs. HDRI holds equirectangular panoramas, *.hdr.
+ASSETS is what `diception_ros.lab.synthetic.Assets` reads: textures.npy, backdrops.npy,
+panoramas.npy and assets.json, which names the photographs. HDRI holds equirectangular panoramas,
+*.hdr or *.exr.
 """
 
 import argparse
@@ -20,16 +21,18 @@ import numpy as np
 from diception_ros.lab.datasets.photographs import split_of
 from diception_ros.lab.synthetic.assets import PANORAMA, SIDE, TEXELS, pyramid
 
+BACKDROP = (240, 192)          # columns, rows
 EVEN = 22                      # of 255: standard deviation of a corner that shows one surface only
 # Floors and walls are corners of photographs, clothes the middle of those of garments
 SOURCES = {'scene': ('doors', 'cid22', 'clic2025', 'kodak'), 'wall': ('doors',),
+           'backdrop': ('doors', 'cid22', 'clic2025', 'kodak'),
            'floor': ('clothing',), 'cloth': ('clothing',), 'goods': ('grocery', 'trashnet')}
-MOST = {'scene': 700, 'wall': 250, 'floor': 500, 'cloth': 500, 'goods': 500}
+MOST = {'backdrop': 500, 'scene': 700, 'wall': 250, 'floor': 500, 'cloth': 500, 'goods': 500}
 
 
 def photographs_of(real, kind, rng):
-    """Squares uint8 (SIDE, SIDE, 3) of a kind, RGB, and the names of their photographs: those to
-    train on only."""
+    """Squares uint8 (SIDE, SIDE, 3) of a kind, or backdrops, RGB, and the names of their
+    photographs: those to train on only."""
     jobs = [(source, path) for source in SOURCES[kind]
             for path in sorted((real / source / 'rgb').glob('*.jpg'))
             if split_of(source, path.stem) == 'train' and path.name not in _peopled(real / source)]
@@ -41,6 +44,11 @@ def photographs_of(real, kind, rng):
             continue
         high, wide = image.shape[:2]
         short = min(high, wide)
+        if kind == 'backdrop':
+            image = cv2.resize(image, BACKDROP, interpolation=cv2.INTER_AREA)
+            count += 1
+            yield np.ascontiguousarray(image[..., ::-1]), f'{source}/{path.name}'
+            continue
         if kind in ('floor', 'wall'):
             side = round(.25 * short)
             x = 0 if rng.random() < .5 else wide - side
@@ -60,6 +68,18 @@ def photographs_of(real, kind, rng):
             f'{source}/{path.name}'
 
 
+def panorama_of(path):
+    """float32 (H, W, 3), linear RGB, of an .hdr or .exr file."""
+    if path.suffix == '.hdr':
+        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    try:
+        import OpenEXR
+    except ImportError:
+        raise ImportError(f'{path}: needs OpenEXR: pip install OpenEXR') from None
+    with OpenEXR.File(str(path)) as file:
+        return np.float32(file.channels()['RGB'].pixels)
+
+
 @cache
 def _peopled(folder):
     """Names of a source's photographs in which a teacher saw anybody: not even a poster may."""
@@ -73,13 +93,13 @@ def main():
                                      description=__doc__.split('\n')[0])
     parser.add_argument('real', type=Path, help='folder of sources of photographs')
     parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument('--hdri', type=Path, help='folder of panoramas, *.hdr')
+    parser.add_argument('--hdri', type=Path, help='folder of panoramas, *.hdr or *.exr')
     parser.add_argument('--cutouts', type=Path, help='folder of cut-outs')
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     textures, names, kinds = [], [], {}
-    for kind in SOURCES:
+    for kind in (k for k in SOURCES if k != 'backdrop'):
         first = len(textures)
         for square, name in photographs_of(options.real, kind, rng):
             textures.append(pyramid(square))
@@ -87,14 +107,20 @@ def main():
         kinds[kind] = [first, len(textures)]
         print(f'{kind}: {len(textures) - first} textures', file=sys.stderr, flush=True)
     np.save(options.out / 'textures.npy', np.array(textures, np.uint8).reshape(-1, TEXELS, 3))
+    backdrops = [image for image, _ in photographs_of(options.real, 'backdrop', rng)]
+    np.save(options.out / 'backdrops.npy', np.array(backdrops, np.uint8))
+    print(f'{len(backdrops)} backdrops', file=sys.stderr, flush=True)
     panoramas = []
-    for path in sorted(options.hdri.glob('*.hdr')) if options.hdri else ():
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    for path in sorted(options.hdri.iterdir()) if options.hdri else ():
+        if path.suffix not in ('.hdr', '.exr'):
+            continue
+        image = panorama_of(path)
         image = cv2.resize(image, (2 * PANORAMA, PANORAMA), interpolation=cv2.INTER_AREA)
         image = np.minimum(image, 30 * image.mean())        # the sun is a lamp of its own
         panoramas.append((image / image.mean()).astype(np.float16))
     np.save(options.out / 'panoramas.npy', np.array(panoramas, np.float16))
-    about = {'kinds': kinds, 'panoramas': len(panoramas), 'names': names}
+    about = {'kinds': kinds, 'panoramas': len(panoramas),
+             'backdrops': len(backdrops), 'names': names}
     if options.cutouts:
         about['cutouts'] = str(options.cutouts.resolve())
     (options.out / 'assets.json').write_text(json.dumps(about))

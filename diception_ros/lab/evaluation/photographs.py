@@ -12,10 +12,12 @@ from diception_ros.lab.datasets import Dataset, open_dataset
 from diception_ros.lab.datasets.records import resized_rgb
 from diception_ros.lab.datasets.splits import NOT_JUDGED
 from diception_ros.tasks import STUFF, Truth, task_named
+from diception_ros.tasks.panoptic import with_categories
 
-LEAST_AREA = 0.005     # of the picture: smaller instances are neither clicked nor to be found
+LEAST_AREA = 0.01      # of the picture: smaller instances are neither clicked nor to be found
 APART = 1.15           # the ratio of two depths from which on their order is asked for
 OFFSETS = 15           # distances of the points of a pair, evenly up to the width
+SURE = 0.8             # a score from which on a robot takes a find for a fact
 NEARLY_ALL = 0.8       # of a picture must be known for it to say that nobody is there
 # Figure: what it is, its unit or range, and whether less is better.
 FIGURES = {
@@ -26,7 +28,10 @@ FIGURES = {
     'entities.recall50': ('entities: recall at IoU .5', False),
     'people.iou': ('people: IoU where they are', False),
     'people.painted': ('people: share painted where nobody is', True),
-    'pose.pck10': ('keypoints: PCK@0.1', False)}
+    'pose.pck10': ('keypoints: PCK@0.1', False),
+    'pose.found_where_nobody': ('people found in a picture where nobody is', True),
+    'pose.sure': ('people found with a score over .8: share that is right', False),
+    'entities.sure': ('entities with a score over .8: share that is right', False)}
 
 
 def evaluate(pipe, data, splits: Sequence[str] | None = None,
@@ -92,7 +97,7 @@ def measured(pipe, truth: Truth) -> tuple[dict, dict]:
     clicked = truth.where_known('segmentation') is not None
     wanted = [name for name in ('depth', *(f'semantic:{c}' for c in pipe.categories))
               if truth.where_known(name) is not None]
-    wanted += ['entities'] * clicked + ['pose'] * bool(truth.people)
+    wanted += ['entities'] * clicked + ['pose'] * (truth.where_known('pose') is not None)
     wanted = [name for name in wanted if name in pipe.tasks]
     model, blind = {}, {}
     if wanted:
@@ -104,6 +109,8 @@ def measured(pipe, truth: Truth) -> tuple[dict, dict]:
             mine |= _depth(disparity, truth)
     if 'entities' in wanted:
         model['entities.recall50'] = _recall(result.entities.labels, truth)
+        model['entities.sure'] = _sure_entities(
+            with_categories(result.entities, result.strengths), truth)
         blind['entities.recall50'] = _recall(np.ones(truth.instances.shape, np.int32), truth)
     for name in wanted:
         if name.startswith('semantic:'):
@@ -113,6 +120,10 @@ def measured(pipe, truth: Truth) -> tuple[dict, dict]:
         score = task_named('pose').score(result.poses, truth)
         model['pose.pck10'] = (score['correct'], score['joints'])
         blind['pose.pck10'] = (0.0, score['joints'])
+        model['pose.sure'] = _sure_people(result.poses, truth)
+        if not truth.people and truth.where_known('pose').mean() >= NEARLY_ALL:
+            model['pose.found_where_nobody'] = (len(result.poses), 1)
+            blind['pose.found_where_nobody'] = (0.0, 1)
     if clicked and 'segmentation' in pipe.tasks:
         _clicks(pipe, truth, model, blind)
     return model, blind
@@ -180,6 +191,50 @@ def _recall(labels: np.ndarray, truth: Truth) -> tuple[float, int]:
         best = int(common.argmax())
         found += common[best] > 0.5 * (areas[best] + mask.sum() - common[best])
     return float(found), len(masks)
+
+
+def _sure_entities(entities, truth: Truth) -> tuple[float, int]:
+    """How many entities with a score over SURE are an instance by an IoU over .5, of how many: of
+    those that lie on what is labelled by more than half, since others may be things as well."""
+    right = of = 0
+    labelled = (truth.instances > 0) & truth.where_known('segmentation')
+    masks = [truth.instances == label for label in truth.categories]
+    for instance in entities.instances:
+        if instance.score > SURE:
+            mine = entities.labels == instance.label
+            if 2 * np.count_nonzero(mine & labelled) > instance.area:
+                right += any(_iou(mine, mask) > 0.5 for mask in masks)
+                of += 1
+    return float(right), of
+
+
+def _sure_people(people: list, truth: Truth) -> tuple[float, int]:
+    """How many people with a score over SURE are somebody, by an IoU over .5 of the boxes round
+    their joints, of how many; of those whose box is known by half and more."""
+    right = of = 0
+    known = truth.where_known('pose')
+    there = [_box(person.keypoints) for person in truth.people]
+    for person in people:
+        if person.score > SURE and (box := _box(person.keypoints)) is not None:
+            x0, y0, x1, y1 = np.rint(box).astype(int).clip(0)
+            part = known[y0:y1 + 1, x0:x1 + 1]
+            if part.size and part.mean() >= 0.5:
+                right += any(_box_iou(box, other) > 0.5 for other in there if other is not None)
+                of += 1
+    return float(right), of
+
+
+def _box(keypoints: np.ndarray) -> np.ndarray | None:
+    """x0, y0, x1, y1 of the joints (17, 3) that are there."""
+    spots = keypoints[keypoints[:, 2] > 0, :2]
+    return np.concatenate([spots.min(axis=0), spots.max(axis=0)]) if len(spots) else None
+
+
+def _box_iou(one: np.ndarray, other: np.ndarray) -> float:
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    common = float(sides.clip(0).prod())
+    areas = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
+    return common / max(float(areas) - common, 1e-9)
 
 
 def _category(answer: np.ndarray, truth: Truth, category: str, model: dict, blind: dict) -> None:

@@ -3,6 +3,7 @@
 
 import argparse
 import time
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -28,7 +29,8 @@ def strip(truth, side):
     if truth.known is not None:
         normals[~truth.known['normals']] = 0
     size = (round(side * width / height), side)
-    tiles = [cv2.resize(np.ascontiguousarray(p), size, interpolation=cv2.INTER_NEAREST)
+    tiles = [cv2.resize(np.ascontiguousarray(p), size, interpolation=cv2.INTER_NEAREST
+                        if len(p) <= side else cv2.INTER_AREA)
              for p in (truth.rgb, truth.rgb, depth[..., ::-1], normals, instances)]
     for person in truth.people:
         points = ((person.keypoints[:, :2] + .5) * side / height).astype(int).tolist()
@@ -45,7 +47,7 @@ def strip(truth, side):
 def main():
     parser = argparse.ArgumentParser(prog='python -m diception_ros.lab.synthetic',
                                      description=__doc__)
-    parser.add_argument('path', nargs='?', help='PNG to write; none: only measure the speed')
+    parser.add_argument('path', nargs='?', help='image to write; none: only measure the speed')
     parser.add_argument('--worlds', default='easy', help="'easy', 'full' or a number from 0 to 1")
     parser.add_argument('--size', type=int, nargs=2, default=(128, 128), metavar=('W', 'H'))
     parser.add_argument('--seed', type=int, default=0)
@@ -56,6 +58,8 @@ def main():
     parser.add_argument('--assets', help="folder of assets for realistic scenes; 'none': without "
                         'any images')
     parser.add_argument('--rgb-scale', type=int, default=1)
+    parser.add_argument('--compare', type=int, default=0, metavar='N',
+                        help='begin with N scenes as they are without assets')
     parser.add_argument('--move', action='store_true', help='frames of one camera move')
     options = parser.parse_args()
     worlds = options.worlds if options.worlds in ('easy', 'full') else float(options.worlds)
@@ -68,7 +72,9 @@ def main():
         views = camera_move(options.seed, options.count, size, worlds=worlds)
     else:
         seeds = range(options.seed, options.seed + options.count)
-        views = (random_view(seed, size, worlds, **more) for seed in seeds)
+        plain = (random_view(seed, size, worlds) for seed in seeds[:options.compare])
+        views = chain(plain, (random_view(seed, size, worlds, **more)
+                              for seed in seeds[options.compare:]))
     while True:
         began = time.perf_counter()
         truth = next(views, None)

@@ -51,6 +51,16 @@ class Assets:
         """float16 (N, PANORAMA, 2 * PANORAMA, 3), linear, the mean of each is 1."""
         return np.load(self.folder / 'panoramas.npy', mmap_mode='r')
 
+    @cached_property
+    def backdrops(self):
+        """uint8 (N, H, W, 3): photographs without people, sRGB."""
+        return np.load(self.folder / 'backdrops.npy', mmap_mode='r')
+
+    def random_backdrop(self, rng):
+        """The number of a backdrop, None where there is none. `rng`: random.Random."""
+        count = self.about.get('backdrops', 0)
+        return rng.randrange(count) if count else None
+
     def random_texture(self, rng, kind):
         """The number of a texture of a kind, None where there is none. `rng`: random.Random."""
         first, end = self.about.get('kinds', {}).get(kind, (0, 0))
@@ -83,26 +93,34 @@ def sample(photos, which, u, v, footprint):
     what a pixel covers, in tiles.
     """
     level = np.log2(np.maximum(footprint * SIDE, 1)) + .2
-    level = np.minimum(level.astype(np.intp), 7)
-    side = SIDE >> level
-    wide = side.astype(np.float32)
+    level = np.minimum(level.astype(np.intp), len(_OFFSETS) - 1)
+    colour = np.empty((len(u), 3), np.float32)
+    key = which * len(_OFFSETS) + level
+    for number in np.flatnonzero(np.bincount(key)):      # a picture at one of its sizes
+        rows = np.flatnonzero(key == number)
+        photo, size = divmod(number, len(_OFFSETS))
+        side = SIDE >> size
+        image = photos[photo, _OFFSETS[size]:_OFFSETS[size] + side * side]
+        colour[rows] = look_at(image.reshape(side, side, 3), _mirrored(u[rows]) * side - .5,
+                               _mirrored(v[rows]) * side - .5)
+    colour *= np.float32(1 / 255)
+    colour *= colour * (np.float32(.8) + np.float32(.2) * colour)        # about ** 2.2
+    return colour.T
 
-    def texels(t):
-        t = np.abs((t * np.float32(.5) - np.floor(t * np.float32(.5))) * 2 - 1) * wide - .5
-        t = np.clip(t, 0, wide - 1)
-        first = t.astype(np.intp)
-        return first, np.minimum(first + 1, side - 1), (t - first).astype(np.float32)
 
-    left, right, across = texels(u)
-    upper, lower, down = texels(v)
-    start = which * TEXELS + _OFFSETS[level]
-    flat = photos.reshape(-1, 3)
-    upper, lower = start + upper * side, start + lower * side
-    across, down = across[:, None], down[:, None]
-    above = flat[upper + left] * (1 - across) + flat[upper + right] * across
-    below = flat[lower + left] * (1 - across) + flat[lower + right] * across
-    colour = ((above + (below - above) * down) * np.float32(1 / 255)).T
-    return colour * colour * (np.float32(.8) + np.float32(.2) * colour)        # about ** 2.2
+def _mirrored(t):
+    """Tiles as places in [0, 1] of the one picture, every other tile backwards."""
+    return 1 - np.abs((t * np.float32(.5) - np.floor(t * np.float32(.5))) * 2 - 1)
+
+
+def look_at(image, column, row):
+    """Colours (P, 3) of a picture (H, W, 3) at columns and rows (P,), between its pixels."""
+    count = len(column)
+    places = np.zeros((2, -(-count // 512) * 512), np.float32)      # OpenCV wants a picture of them
+    places[:, :count] = column, row
+    column, row = places.reshape(2, -1, 512)
+    found = cv2.remap(image, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.reshape(-1, 3)[:count]
 
 
 def irradiance(panorama, turn):
@@ -124,8 +142,8 @@ def look_up(panorama, direction, turn):
     height = len(panorama)
     x, y, z = direction
     column = ((np.arctan2(y, x) - turn) / (2 * np.pi)) % 1 * (2 * height) - .5
+    column = column % (2 * height)
     row = np.arccos(z / np.sqrt(x * x + y * y + z * z)) / np.pi * height - .5
     row = np.clip(row, 0, height - 1)          # azimuth goes round, poles do not
-    image = cv2.remap(panorama, np.float32(column)[None], np.float32(row)[None], cv2.INTER_LINEAR,
-                      borderMode=cv2.BORDER_WRAP)
-    return np.ascontiguousarray(image[0].T)
+    wide = np.concatenate([panorama, panorama[:, :1]], axis=1)          # round and round
+    return np.ascontiguousarray(look_at(wide, column, row).T)

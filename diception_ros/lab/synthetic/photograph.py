@@ -67,6 +67,7 @@ def random_camera(dice, level):
     photo.green = 1 + dice.gauss(0, .04)
     photo.key = min(.8, max(.15, dice.gauss(.46, .12)))
     photo.contrast = dice.uniform(.85, 1.3)
+    photo.noise *= .7
     if dice.random() < .5:
         photo.sharpen = dice.uniform(.2, 1.2)
     if dice.random() < .1:
@@ -127,6 +128,9 @@ def develop(colour, photo=None):
         small = cv2.resize(picture, None, fx=photo.coarse, fy=photo.coarse,
                            interpolation=cv2.INTER_AREA)
         picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    if photo.sharpen:
+        soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
+        picture += (picture - soft) * np.float32(photo.sharpen)
     if photo.noise:
         picture += _grain(picture.shape, photo.seed) * np.float32(photo.noise * unit ** .5)
     if photo.blotches:
@@ -134,9 +138,6 @@ def develop(colour, photo=None):
         picture += cv2.resize(small, (width, height)) * np.float32(photo.blotches)
     if photo.rows:
         picture += _grain((height, 1, 1), photo.seed + 5) * np.float32(photo.rows)
-    if photo.sharpen:
-        soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
-        picture += (picture - soft) * np.float32(photo.sharpen)
     picture *= 255
     picture += .5
     picture = np.clip(picture, 0, 255, out=picture).astype(np.uint8)

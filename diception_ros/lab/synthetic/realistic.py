@@ -11,7 +11,7 @@ from diception_ros.lab.synthetic import solids as shapes
 from diception_ros.lab.synthetic.billboards import Billboard
 from diception_ros.lab.synthetic.draw import UP, Draw
 from diception_ros.lab.synthetic.mannequin import hsv
-from diception_ros.lab.synthetic.scene import PHOTO, WALL
+from diception_ros.lab.synthetic.scene import FLOOR, PHOTO, WALL
 from diception_ros.lab.synthetic.textures import NAMES
 from diception_ros.tasks import CATEGORIES
 
@@ -22,6 +22,7 @@ CATEGORY_OF = {'cup': 'cup', 'chair': 'chair', 'windsor_chair': 'chair', 'bonsai
 UNSURE = {'glass': ('bottle', 'cup'), 'plastic': ('bottle', 'cup', 'bag'),
           'metal': ('bottle', 'cup'), 'Packages': ('bottle',), 'ewer': ('cup',),
           'water_lilly': ('plant',), 'lotus': ('plant',), 'cardboard': ('box',)}
+BACKDROP_SHARE = .2            # of scenes: things and people before a photograph
 LEAST_SEEN = .1                 # radians: what is smaller to the camera is enlarged, up to twice
 
 
@@ -43,6 +44,7 @@ class RealDraw(Draw):
         if self.kind == 'tabletop':
             people = people or 0
             things = things or (0, 2)
+        things = things or (2, 5 + round(4 * self.level * rng.random()))
         scene = super().scene(keep, people, things)
         scene.nooks = rng.uniform(.3, 1)
         scene.boards, scene.unsure = self.boards, frozenset(self.unsure)
@@ -54,6 +56,12 @@ class RealDraw(Draw):
         if number is not None and rng.random() < .6:
             scene.panorama = np.asarray(self.assets.panoramas[number], np.float32)
             scene.turn = rng.uniform(0, 2 * math.pi)
+        number = self.assets.random_backdrop(rng)
+        if number is not None and rng.random() < BACKDROP_SHARE:
+            scene.backdrop = np.asarray(self.assets.backdrops[number])
+            scene.mirror = scene.haze = 0.0
+            if rng.random() < .5:
+                scene.backdrop = np.ascontiguousarray(scene.backdrop[:, ::-1])
         return scene
 
     # -- paints -----------------------------------------------------------------------------------
@@ -80,11 +88,11 @@ class RealDraw(Draw):
     def surfaces(self):
         rng = self.dice
         faces = super().surfaces()
-        floor = self.photo_paint('floor', rng.uniform(.3, 1.5), .55, rng.choice((0, 0, .2)))
+        floor = self.photo_paint('floor', rng.uniform(.3, 1.5), .6, rng.choice((0, 0, .2)))
         if floor is not None:
             faces[4] = floor
         for face in range(4):
-            wall = self.photo_paint(rng.choice(('wall', 'wall', 'floor')), rng.uniform(.8, 4), .35)
+            wall = self.photo_paint(rng.choice(('wall', 'wall', 'floor')), rng.uniform(.8, 4), .5)
             if wall is not None:
                 faces[face] = wall
         return faces
@@ -111,17 +119,24 @@ class RealDraw(Draw):
         return super().thing(category)
 
     def random_thing(self):
-        rng = self.dice
+        rng, real = self.dice, bool(self.assets.cutouts)
         kinds = (super().random_thing, self.real_thing, self.chair, self.shelf, self.plant,
-                 self.garment, self.parcel, self.stool)
-        weights = (.22, .24 * bool(self.assets.cutouts), .12, .09, .07,
-                   .12 * bool(self.assets.cutouts), .1, .04)
+                 self.garment, self.parcel, self.stool, self.crate, self.bed)
+        weights = (.2, .24 * real, .12, .08, .07, .13 * real, .1, .04, .05, .03)
         rng.choices(kinds, weights)[0]()
 
     def building(self):
+        rng = self.dice
         if self.kind == 'tabletop':
             self.tabletop()
         super().building()
+        if self.kind in ('room', 'corridor', 'tabletop'):
+            if rng.random() < .35:
+                self.counter()
+            for _ in range(rng.choice((0, 0, 1, 2, 4))):
+                self.on_wall()
+        if rng.random() < .3:
+            self.rug()
 
     def on_wall(self):
         """A door, a window, or a poster with a photograph."""
@@ -142,13 +157,23 @@ class RealDraw(Draw):
         yaw = math.radians(self.view['yaw'])
         spot = (math.cos(yaw) * self.table_middle, math.sin(yaw) * self.table_middle)
         half = (rng.uniform(.3, .8), rng.uniform(.3, .6))
+        if rng.random() < .35:          # its edges are out of sight
+            half = (rng.uniform(.8, 1.6), rng.uniform(.6, 1.1))
         turn = yaw + math.pi / 2 + rng.choice((0.0, rng.gauss(0, .5)))
         if self.table_height:
             self.build_table(spot, half, self.table_height, turn)
         self.on_table = []
-        seen = (min(half[0], .45), min(half[1], .4))
-        for _ in range(rng.randint(2, 5 + round(7 * rng.random()))):
-            self.put_on(spot, seen, turn, self.table_height)
+        spread = rng.uniform(.15, .45)      # a heap in the middle, or all over
+        seen = (min(half[0], spread), min(half[1], spread * rng.uniform(.6, 1)))
+        height = self.table_height
+        if rng.random() < .15:
+            height = self.bin(spot, rng.uniform(.2, .35), height, turn)
+            seen = (.16, .16)
+        for _ in range(rng.randint(1, 4 + round(9 * rng.random()))):
+            self.put_on(spot, seen, turn, height)
+        if rng.random() < .15:
+            self.screen((spot[0] + math.cos(yaw) * .3, spot[1] + math.sin(yaw) * .3),
+                        self.table_height)
         if rng.random() < .25:
             self.arm(spot)
         if self.table_height and rng.random() < .15:
@@ -167,11 +192,11 @@ class RealDraw(Draw):
     def put_on(self, spot, half, yaw, height):
         """A small thing on a table, a shelf or a box, beside those that are there."""
         rng = self.dice
-        size = min(rng.uniform(.03, .13), .55 * min(half[:2]))
+        size = min(rng.uniform(.035, .14), max(.06, .55 * min(half[:2])))
         for _ in range(6):
-            a, b = (rng.uniform(-1, 1) * max(0, h - size) for h in half[:2])
+            a, b = (rng.uniform(-1, 1) * max(.01, h - size) for h in half[:2])
             if self.on_table is None or all(
-                    math.hypot(a - x, b - y) > .75 * (size + r) for x, y, r in self.on_table):
+                    math.hypot(a - x, b - y) > .62 * (size + r) for x, y, r in self.on_table):
                 break
         else:
             return
@@ -314,6 +339,50 @@ class RealDraw(Draw):
         self.parts.append(shapes.round_cones(points[:-1], points[1:], thick[:-1], thick[1:],
                                              np.tile(UP, (4, 1)), np.full(4, 1.0), number, paint))
 
+    def bin(self, spot, half, bottom, yaw):
+        """An open box; returns the height of its floor."""
+        rng = self.dice
+        tall, wall = half * rng.uniform(.3, .9), rng.uniform(.004, .015)
+        paint = self.photo_paint('goods', 1, .1) or self.coat(self.vivid())
+        parts = [(0, 0, bottom + wall, half, half * .8, wall)]
+        parts += [(side * half, 0, bottom + tall / 2, wall, half * .8, tall / 2)
+                  for side in (-1, 1)]
+        parts += [(0, side * half * .8, bottom + tall / 2, half, wall, tall / 2)
+                  for side in (-1, 1)]
+        self.place(spot, yaw, parts, self.thing('box'), paint)
+        return bottom + 2 * wall
+
+    def crate(self):
+        """An open box on the floor with things in it."""
+        rng = self.dice
+        half = rng.uniform(.18, .35)
+        spot = self.spot(half * 1.3, self.near(), 3.0)
+        if not spot:
+            return
+        yaw = rng.uniform(0, math.pi)
+        floor = self.bin(spot, half, 0.0, yaw)
+        self.on_table = []
+        for _ in range(rng.randint(0, 5)):
+            self.put_on(spot, (half * .8, half * .6), yaw, floor)
+        self.on_table = None
+
+    def screen(self, spot, bottom):
+        """A monitor, with a keyboard before it."""
+        rng = self.dice
+        wide = rng.uniform(.18, .32)
+        tall, number = wide * rng.uniform(.55, .8), self.thing('tv')
+        dark = self.paint((rng.uniform(.02, .2),) * 3, gloss=.2)
+        image = self.photo_paint('scene', 2 * wide, .7) or self.paint((.01, .01, .02), gloss=.5)
+        away = math.atan2(spot[1], spot[0]) - math.pi / 2
+        up = bottom + .08 + tall
+        self.place(spot, away, [(0, .02, up, wide, .015, tall),
+                                (0, .03, bottom + .06, .02, .02, .06),
+                                (0, .03, bottom + .006, wide * .4, .09, .006)], number, dark)
+        self.place(spot, away, [(0, .003, up, wide * .95, .003, tall * .93)], number, image)
+        if rng.random() < .5:
+            self.place(spot, away, [(0, -.2, bottom + .008, wide * .8, .07, .008)],
+                       self.thing('keyboard'), self.coat((rng.uniform(.03, .7),) * 3, (8, 20), 0))
+
     def arm(self, spot):
         """A robot's arm that reaches into the picture from above or from a side."""
         rng = self.dice
@@ -380,6 +449,21 @@ class RealDraw(Draw):
         if rng.random() < .25:
             self.put_on(spot, (half, half), yaw, seat + .03)
 
+    def sofa(self):
+        """See `Draw.sofa`."""
+        self.renamed('sofa', super().sofa)
+
+    def cupboard(self):
+        """See `Draw.cupboard`."""
+        self.renamed('cupboard', super().cupboard)
+
+    def renamed(self, category, draw):
+        """Draws a thing that `Draw` calls a box."""
+        number = len(self.categories) + 1
+        draw()
+        if number in self.categories:
+            self.categories[number] = category if category in CATEGORIES else THING
+
     def stool(self):
         rng = self.dice
         radius, seat = rng.uniform(.14, .2), rng.uniform(.4, .75)
@@ -395,6 +479,82 @@ class RealDraw(Draw):
         thick = np.full(4, .014)
         self.parts.append(shapes.round_cones(foot, head, thick, thick, out, np.full(4, 1.0), number,
                                              paint))
+
+    def bed(self):
+        """A bed with a pillow, or a sofa's seat."""
+        rng = self.dice
+        half, seat = (rng.uniform(.45, .9), rng.uniform(.9, 1.05)), rng.uniform(.3, .55)
+        spot = self.spot(1.1, 1.9, self.far() + .5)
+        if not spot:
+            return
+        yaw, number = rng.uniform(0, 2 * math.pi), self.thing('bed')
+        cover = self.photo_paint('cloth', rng.uniform(.4, 1.2), .7) or self.coat(self.vivid())
+        frame = self.coat(self.wood())
+        self.place(spot, yaw, [(0, 0, seat / 2, *half, seat / 2)], number, cover)
+        self.place(spot, yaw, [(0, half[1], seat * .8, half[0], .03, seat * .8)], number, frame)
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        for side in (-.5, .5):
+            a, b = side * half[0], half[1] - .3
+            self.parts.append(shapes.ellipsoids(
+                [(spot[0] + a * cos - b * sin, spot[1] + a * sin + b * cos, seat + .04)],
+                shapes.upright(np.array([yaw])), [(half[0] * .42, .22, .09)], number,
+                self.paint((rng.uniform(.5, .9),) * 3)))
+
+    def counter(self):
+        """A row of cupboards along a wall, with doors, a worktop and things on it."""
+        rng = self.dice
+        long, deep, tall = rng.uniform(.5, 1.6), rng.uniform(.28, .35), rng.uniform(.7, .95)
+        before = len(self.parts)
+        paint = self.coat(self.wood() if rng.random() < .5 else self.pale(), gloss=.1)
+        number = self.thing('cupboard')
+        self.against_wall(long, 2 * deep, 0, tall, number, paint, True, gap=.1)
+        if len(self.parts) == before:
+            return
+        body = self.parts[-1]
+        centre, half = body.centre[0], body.scale[0]
+        axis = int(half[0] > half[1])           # across the wall
+        sign = -1 if centre[axis] > 0 else 1
+        front = centre[axis] + sign * half[axis]
+        top = self.photo_paint('floor', rng.uniform(.3, 1), .5, .2) or self.coat(self.wood())
+        slab = half.copy()
+        slab[2], slab[axis] = .02, half[axis] + .01
+        self.parts.append(shapes.boxes([(centre[0], centre[1], tall + .02)], slab, 0, number, top))
+        doors = max(1, round(long / rng.uniform(.2, .35)))
+        along = 1 - axis
+        panel, knob = np.full(3, .008), self.paint((rng.uniform(.1, .8),) * 3, gloss=.8)
+        panel[along], panel[2] = half[along] / doors * .93, tall * .43
+        spots = np.tile(centre, (doors, 1))
+        spots[:, along] += (np.arange(doors) + .5) / doors * 2 * half[along] - half[along]
+        spots[:, axis] = front
+        self.parts.append(shapes.boxes(spots, panel, 0, number, self.coat(self.pale())
+                                       if rng.random() < .4 else paint))
+        spots[:, axis] += sign * .02
+        spots[:, along] += panel[along] * .8
+        spots[:, 2] = tall * rng.uniform(.5, .85)
+        self.parts.append(shapes.boxes(spots, (.012, .012, rng.choice((.012, .06))), 0, number,
+                                       knob))
+        self.on_table = []
+        for _ in range(rng.randint(0, 7)):
+            self.put_on(centre[:2], half[:2] * .9, 0, tall + .04)
+        self.on_table = None
+        if rng.random() < .5 and self.high[2] > 2.2:       # wall cupboards
+            upper = half.copy()
+            upper[2], upper[axis] = rng.uniform(.25, .4), half[axis] * .55
+            place = centre.copy()
+            place[axis] -= sign * half[axis] * .45
+            place[2] = rng.uniform(1.5, 1.6) + upper[2]
+            self.parts.append(shapes.boxes([place], upper, 0, self.thing('cupboard'), paint))
+
+    def rug(self):
+        """A rug; it is floor."""
+        rng = self.dice
+        paint = self.photo_paint(rng.choice(('cloth', 'floor')), rng.uniform(.3, 1.5), .8)
+        if paint is None:
+            return
+        place = self.ahead(.8, 3.5)
+        half = (rng.uniform(.4, 1.2), rng.uniform(.3, .8), .002)
+        rug = shapes.boxes([(*place, .002)], half, rng.uniform(0, math.pi), FLOOR, paint, False)
+        self.parts.append(rug)
 
     def shelf(self):
         """An open shelf with things in it."""
@@ -590,19 +750,18 @@ class RealDraw(Draw):
         tall = entry['metres'] * rng.uniform(.93, 1.08)
         whole = entry.get('whole') and 'bottom' not in entry['cut']
         camera = self.view['position'][2]
-        fx = math.tan(math.radians(self.view['field_of_view']) / 2)
         bottom = 0.0
         if whole:
             spot = self.spot(.35, 1.8, 3.0 + 4 * rng.random())
         else:
-            # the lower edge of the picture at this distance: the cut is below it
-            spot = self.spot(.3, .7, 2.4)
+            # so near that the cut is below the picture's lower edge
+            half = math.tan(math.radians(self.view['field_of_view']) / 2) / self.view['aspect']
+            tilt = min(math.radians(self.view['pitch']) + math.atan(half), 1.4)
+            reach = camera / math.tan(max(tilt, .1))
+            spot = self.spot(.25, min(.6, .8 * reach), min(2.4, reach))
             if spot:
-                distance = math.hypot(*spot)
-                pitch = math.radians(self.view['pitch'])
-                tilt = pitch + math.atan(fx * .75)
-                low = camera - distance * math.tan(min(tilt, 1.4)) - .03
-                bottom = max(low - rng.uniform(0, .15), 0.0) if rng.random() < .85 else 0.0
+                low = camera - math.hypot(*spot) * math.tan(tilt) - .03
+                bottom = max(low - rng.uniform(0, .15), 0.0)
         if not spot:
             return
         number = self.thing('person')

@@ -29,6 +29,8 @@ def render(scene, camera, photo=None, rgb_scale=1):
     colour, light = _light(scene, large.camera, large.rows, large.z, large.px, large.py,
                            large.normals, large.solid, large.local)
     width, height = large.camera.size
+    if scene.backdrop is not None:
+        _hang(scene.backdrop, large.surface, colour, light)
     smooth_creases(large.surface, large.normals, colour, (height, width))
     smooth_edges(scene, large.camera, large.placed, large.surface, colour, FACES)
     if scene.boards:
@@ -78,10 +80,14 @@ class _Seen:
             depth, normals = depth.copy(), [n.copy() for n in normals]
             flat = billboards.show(scene.boards, camera, depth, instances, normals)
             known = _known(scene, flat)
+        if scene.backdrop is not None:
+            known = _forget(known or _known(scene, np.zeros(depth.shape, bool)),
+                            instances, self.surface < FACES)
         normal_map = np.empty((height, width, 3), np.float32)
         for i in range(3):
             normal_map[..., i] = normals[i].reshape(height, width)
         shown = np.bincount(instances.ravel(), minlength=max(scene.categories) + 1)
+        shown[0] = 0
         categories = {number: name for number, name in scene.categories.items() if shown[number]}
         people = _people(scene, camera, depth, instances, categories)
         people += billboards.people_of(scene.boards, camera, instances, categories)
@@ -102,6 +108,33 @@ def _known(scene, flat):
         if category not in scene.unsure:
             known[f'semantic:{category}'] = everywhere
     return known
+
+
+def _forget(known, instances, behind):
+    """Truth.known where `behind` bool (H, W), unless a billboard is before it, is a photograph:
+    nobody is there; what else is, nobody knows. `instances` is 0 there afterwards."""
+    behind = behind & (instances <= SKY)
+    instances[behind] = 0
+    kept = ('segmentation', 'pose', 'semantic:person')
+    return {task: mask if task in kept else mask & ~behind for task, mask in known.items()
+            if task not in ('depth', 'entities')}
+
+
+def _hang(backdrop, surface, colour, light):
+    """Puts a photograph in place of room and sky into `colour` (3, P), with the shadows on them."""
+    behind = np.flatnonzero(surface.ravel() < FACES)
+    if len(behind) == 0:
+        return
+    height, width = surface.shape
+    image = cv2.resize(backdrop, (width, height), interpolation=cv2.INTER_AREA
+                       if width * height < backdrop.shape[0] * backdrop.shape[1]
+                       else cv2.INTER_LINEAR).reshape(-1, 3)[behind] * np.float32(1 / 255)
+    image *= image * (np.float32(.8) + np.float32(.2) * image)               # about ** 2.2
+    shade = light[1][behind] / (light[1].mean() + 1e-6)
+    shade = np.clip(shade, .4, 1.3)
+    strength = np.float32(np.mean([channel.mean() for channel in light]))
+    for i in range(3):
+        colour[i][behind] = image[:, i] * shade * strength
 
 
 def _know_poses(scene, people, instances, known):

@@ -57,6 +57,8 @@ class Scene:
     panorama: np.ndarray | None = None    # float (H, 2 H, 3), linear: the sky, and all light but
     turn: float = 0.0        # that of lamps; turned by this, radians
     nooks: float = 0.0       # how much darker it is close behind and beside things, 0 to 1
+    backdrop: np.ndarray | None = None    # uint8 (H, W, 3), sRGB: a photograph without people in
+    #                          place of room and sky, of which then nothing else is known
     unsure: frozenset = frozenset()   # categories that some instance may have unsaid
 
     def casters(self):

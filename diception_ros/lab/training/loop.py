@@ -23,20 +23,28 @@ import yaml
 from accelerate import Accelerator
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from diception_ros.lab.training.network import Network, flow_times, picture_loss
+from diception_ros.lab.datasets import Records
+from diception_ros.lab.synthetic.assets import Assets
+from diception_ros.lab.training.network import Network, flow_times, reconstruction_loss
 from diception_ros.lab.training.pictures import FIELDS, batch_of, difficulty, rendered
-from diception_ros.lab.training.targets import ask
+from diception_ros.lab.training.targets import sample_targets
 from diception_ros.model.checkpoints import load_model
+from diception_ros.model.image_encoder import ImageEncoder
 
 
 def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
-          init: str | Path | None = None, store: Path | None = None, fresh: bool = False) -> None:
+          init: str | Path | None = None, store: Path | None = None, fresh: bool = False,
+          image_encoder: Path | None = None, data: Path | None = None,
+          assets: Path | None = None) -> None:
     """Train until `steps` or `minutes` of this run are over; write `out/model` at the end.
 
     `out` keeps checkpoint.pt (from which the next call goes on exactly where this one was),
     log.jsonl, curves.png and sheets of answers. `init`: the model whose weights a new run
     starts from, a directory or 'nano'. `store`: pictures rendered before by `write_store`, kept on
-    the device; None renders them here.
+    the device; None renders them here. `image_encoder`: the pre-trained weights of a new run's
+    image encoder, a folder. `data`: a data set of photographs, of which every step sees
+    `photographs` (see `lab.datasets`). `assets`: folder of cut-outs, textures and panoramas for
+    scenes and photographs.
     """
     # 1. Set up: processes, device, network, optimisers
     distributed = 'WORLD_SIZE' in os.environ
@@ -46,7 +54,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
     network = Network(config['model']).to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     muon, adam = optimisers(network, config['optimizer'])
-    state = {'step': 0, 'pictures': 0, 'progress': 0.0, 'seconds': 0.0}
+    state = {'step': 0, 'pictures': 0, 'samples': 0, 'progress': 0.0, 'seconds': 0.0}
     checkpoint = out / 'checkpoint.pt'
     if checkpoint.is_file() and not fresh:
         saved = torch.load(checkpoint, map_location='cpu', weights_only=True)
@@ -58,6 +66,10 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
     elif init is not None:
         network.start_from(load_model(init, device, torch.float32))
         average.load_state_dict(network.state_dict())
+    if image_encoder is not None and network.image_encoder is not None and not state['step']:
+        network.image_encoder.load_state_dict(ImageEncoder.from_pretrained(
+            image_encoder, local_files_only=True).state_dict())
+        average.image_encoder.load_state_dict(network.image_encoder.state_dict())
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         (out / 'config.yaml').write_text(yaml.safe_dump(config, sort_keys=False))
@@ -70,6 +82,16 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
     backends = [SDPBackend.MATH] if device.type == 'cpu' else [
         SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     stored = load_store(store, device) if store is not None else None
+    scale = network.autoencoder.config.image_scale
+    size = tuple(side // scale for side in config['resolution'])
+    photographs, scene_assets = None, None
+    if assets is not None:
+        scene_assets = Assets(assets, 'train')
+    if data is not None:
+        cutouts = ({'cutouts': assets / scene_assets.about['cutouts']}
+                   if assets is not None and scene_assets.about.get('cutouts') else {})
+        photographs = Records({**config['photographs']['records'], 'data': data, 'rgb_scale': scale,
+                               **cutouts}, 'train', size, seed=config['seed'])
 
     # 2. Loop
     steps, per_step = config['steps'], config['pictures']
@@ -81,35 +103,39 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
         step = state['step']
         generator = torch.Generator(device).manual_seed(hash((config['seed'], step, rank)) % 2**62)
 
-        # 3. Pictures and questions about them
+        # 3. Scenes and photographs, and what is sampled of them
         if stored is None:
             first = 10_000_000 * config['seed'] + (step * world + rank) * per_step
             top = worlds_top(config['worlds'], state['progress'])
-            records = [rendered(seed, tuple(config['resolution']), difficulty((0, top), seed))
+            records = [rendered(seed, size, difficulty((0, top), seed), scene_assets, scale)
                        for seed in range(first, first + per_step)]
+            if photographs is not None:
+                count = config['photographs']['per_step']
+                first = (step * world + rank) * count
+                records += [photographs[number] for number in range(first, first + count)]
             batch = {name: torch.from_numpy(array).to(device)
                      for name, array in batch_of(records).items()}
         else:
             chosen = torch.randint(len(stored['rgb']), (per_step,), generator=generator,
                                    device=device)
             batch = {name: array[chosen] for name, array in stored.items()}
-        questions = ask(batch, config['tasks'], generator)
+        samples = sample_targets(batch, config['tasks'], generator)
         rgb = (batch['rgb'].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        rows, count = len(questions.kinds), config['flow_rows']
-        flow_rows = torch.randperm(rows, generator=generator, device=device)[:count]
+        whole = samples.valid.flatten(1).all(dim=1).nonzero()[:, 0]
+        count = min(config['flow_rows'], len(whole))
+        flow_rows = whole[torch.randperm(len(whole), generator=generator, device=device)[:count]]
         flow_time = flow_times(count, generator, device)
         latent = network.autoencoder.config.latent_channels
-        noise = torch.randn(count, latent, rgb.shape[2] // 8, rgb.shape[3] // 8,
+        noise = torch.randn(count, latent, size[1] // 8, size[0] // 8,
                             generator=generator, device=device)
         noise *= torch.rand(count, 1, 1, 1, generator=generator, device=device) < 0.5
 
         # 4. Loss and gradients
         with autocast, sdpa_kernel(backends):
-            pictures, again, flow = model(rgb, questions, flow_rows, flow_time, noise)
+            predictions, again, flow = model(rgb, samples, flow_rows, flow_time, noise)
         fading = {'balance': config['loss']['balance'] * (1 - state['progress'])}
-        loss, by_kind = picture_loss(pictures, questions.kinds, questions.target,
-                                     {**config['loss'], **fading})
-        again = (again.float() - questions.target[flow_rows]).square().mean()
+        loss, by_kind = reconstruction_loss(predictions, samples, {**config['loss'], **fading})
+        again = (again.float() - samples.target[flow_rows]).square().mean()
         total = loss + config['loss']['flow'] * flow + config['loss']['again'] * again
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config['optimizer']['clip'])
@@ -118,7 +144,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
         rate = learning_rate(config['optimizer'], step, state['progress'])
         for optimiser in (muon, adam):
             for group in optimiser.param_groups:
-                group['lr'] = rate * group.get('times', 1)
+                group['lr'] = rate * group.get('lr_multiplier', 1)
         if torch.isfinite(norm):
             muon.step()
             adam.step()
@@ -134,7 +160,8 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
             torch.distributed.broadcast(elapsed, 0)
         share = elapsed.item() / 60 / minutes
         state['step'] = step + 1
-        state['pictures'] += per_step * world
+        state['pictures'] += len(rgb) * world
+        state['samples'] += len(samples.kinds) * world
         state['progress'] = max(state['step'] / steps,
                                 first_progress + (1 - first_progress) * share)
         heard.append({**by_kind, 'loss': loss.item(), 'flow': flow.item(), 'again': again.item(),
@@ -162,17 +189,24 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
 
 def optimisers(network: Network, config: dict[str, Any]):
     """Muon for the matrices of the transformer's blocks, AdamW for everything else; the prompts,
-    few numbers that must go a long way, learn `prompts` times as fast."""
+    few numbers that must go a long way, learn `prompts` times as fast, the pre-trained image
+    encoder `image_encoder` times."""
     matrices, others, prompts = [], [], [network.prompt_embeds, network.pooled]
+    pretrained = []
     for name, parameter in network.named_parameters():
         if name in ('prompt_embeds', 'pooled'):
+            continue
+        if name.startswith('image_encoder.'):
+            pretrained.append(parameter)
             continue
         block = name.startswith('transformer.transformer_blocks') and 'norm' not in name
         (matrices if block and parameter.ndim == 2 else others).append(parameter)
     rate = config['learning_rate']
     return (torch.optim.Muon(matrices, lr=rate, weight_decay=config['weight_decay'],
                              adjust_lr_fn='match_rms_adamw'),
-            torch.optim.AdamW([{'params': prompts, 'times': config['prompts']},
+            torch.optim.AdamW([{'params': prompts, 'lr_multiplier': config['prompts']},
+                               {'params': pretrained,
+                                'lr_multiplier': config.get('image_encoder', 1.0)},
                                {'params': others}], lr=rate, weight_decay=config['weight_decay'],
                               betas=(0.9, 0.98)))
 
@@ -193,7 +227,7 @@ def worlds_top(config: dict[str, float], progress: float) -> float:
 def load_store(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
     """Everything that `write_store` left in `folder`, on the device."""
     return {name: torch.from_numpy(np.load(folder / f'{name}.npy')).to(device)
-            for name in (*FIELDS, 'categories')}
+            for name in FIELDS}
 
 
 def write_model(average: Network, config: dict[str, Any], folder: Path) -> None:
@@ -263,7 +297,7 @@ def curves(out: Path) -> None:
         text = file.read_text() if file.is_file() else ''
         lines = [json.loads(line) for line in text.splitlines()]
         keys = [k for k in (lines[-1] if lines else {})
-                if k not in ('step', 'pictures', 'progress', 'seconds', 'rate', 'norm')]
+                if k not in ('step', 'pictures', 'samples', 'progress', 'seconds', 'rate', 'norm')]
         for key in keys:
             axis.plot([line['pictures'] for line in lines if key in line],
                       [line[key] for line in lines if key in line], label=key)
@@ -282,6 +316,9 @@ if __name__ == '__main__':
     parser.add_argument('--init')
     parser.add_argument('--store', type=Path)
     parser.add_argument('--fresh', action='store_true')
+    parser.add_argument('--image-encoder', type=Path)
+    parser.add_argument('--data', type=Path)
+    parser.add_argument('--assets', type=Path)
     given = parser.parse_args()
     train(yaml.safe_load(given.config.read_text()), given.out, given.minutes, given.init,
-          given.store, given.fresh)
+          given.store, given.fresh, given.image_encoder, given.data, given.assets)

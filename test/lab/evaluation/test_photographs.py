@@ -73,6 +73,8 @@ def test_who_paints_the_truth_has_the_best_figures(folder):
     assert everything['click.miou'] == everything['people.iou'] == 1
     assert everything['people.painted'] == 0 and everything['pose.pck10'] > 0.9
     assert everything['depth.absrel'] < 0.02 and everything['depth.within10'] > 0.98
+    assert everything['pose.sure'] == everything['entities.sure'] == 1
+    assert everything['pose.found_where_nobody'] == 0
     blind = found['all']['blind']
     assert blind['depth.order'] == 0.5 and blind['people.iou'] == 0
     assert blind['click.miou'] < 0.5 and blind['depth.absrel'] > 0.2
@@ -116,7 +118,7 @@ def test_a_folder_of_which_nothing_is_known_is_refused_in_one_line(folder):
     (folder / 'dataset.json').unlink()
     for kind in ('depth', 'instances'):
         (folder / kind / 'a.png').unlink()
-    with pytest.raises(ValueError, match='of the 0 pictures .* nothing is known'):
+    with pytest.raises(ValueError, match='of the 2 pictures .* nothing is known'):
         evaluate(Painter(folder), folder)
 
 

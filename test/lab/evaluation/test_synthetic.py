@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
+from diception_ros.lab.datasets.records import CONVENTIONS
 from diception_ros.lab.evaluation.synthetic import clicks, evaluate
 from diception_ros.lab.synthetic import random_view
-from diception_ros.lab.training.pictures import CONVENTIONS
 from diception_ros.model import Perception
 from diception_ros.tasks import CATEGORIES, task_named
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from diception_ros.lab.datasets import record
+from diception_ros.lab.datasets import KNOWN, record
 from diception_ros.lab.synthetic import Assets, Camera, random_scene, random_view, render
 from diception_ros.lab.synthetic import assets as assets_module
 from diception_ros.lab.synthetic.billboards import Billboard
@@ -45,10 +45,11 @@ def assets(tmp_path_factory):
     squares = rng.integers(0, 255, (10, assets_module.SIDE, assets_module.SIDE, 3), np.uint8)
     np.save(folder / 'textures.npy', np.stack([assets_module.pyramid(s) for s in squares]))
     np.save(folder / 'panoramas.npy', rng.uniform(.5, 1.5, (2, 128, 256, 3)).astype(np.float16))
+    np.save(folder / 'backdrops.npy', rng.integers(0, 255, (2, 60, 80, 3), np.uint8))
     kinds = {kind: [2 * i, 2 * i + 2]
              for i, kind in enumerate(('scene', 'wall', 'floor', 'cloth', 'goods'))}
     (folder / 'assets.json').write_text(json.dumps(
-        {'kinds': kinds, 'panoramas': 2, 'cutouts': str(folder / 'cutouts')}))
+        {'kinds': kinds, 'panoramas': 2, 'backdrops': 2, 'cutouts': str(folder / 'cutouts')}))
     return Assets(folder, split='test')       # 'coco_cc' is a source to test with
 
 
@@ -78,8 +79,9 @@ def test_the_truth_of_a_realistic_scene_is_whole(views):
     for truth in views:
         assert truth.rgb.shape == (128, 128, 3) and truth.rgb.std() > 1
         assert (truth.depth > 0).all() and not np.isnan(truth.depth).any()
-        assert (truth.instances > 0).all()
-        assert set(truth.categories) == set(np.unique(truth.instances))
+        unknown = truth.instances == 0            # before a photograph
+        assert set(truth.categories) == set(np.unique(truth.instances[~unknown]))
+        assert not unknown.any() or 'depth' not in truth.known
         assert set(truth.categories.values()) <= named
         sky = np.isinf(truth.depth)
         length = np.linalg.norm(truth.normals, axis=2)
@@ -95,9 +97,22 @@ def test_cut_outs_are_seen_and_have_no_normals_but_depth(assets, views):
             continue
         flat = ~truth.known['normals']
         boards += flat.any()
-        assert truth.known['depth'].all() and truth.known['segmentation'].all()
+        assert truth.known['segmentation'].all()
         assert np.isfinite(truth.depth[flat]).all()
     assert boards > len(SEEDS) / 3
+
+
+def test_before_a_photograph_only_people_and_what_stands_there_are_known(views):
+    hung = [truth for truth in views if (truth.instances == 0).any()]
+    assert hung
+    for truth in hung:
+        behind = truth.instances == 0
+        assert not set(truth.known) & {'depth', 'entities'}
+        assert truth.known['semantic:person'].all() and truth.known['pose'][behind].all()
+        assert not truth.known['normals'][behind].any()
+        assert not truth.known['semantic:floor'][behind].any()
+        found = record(truth)
+        assert not found['known'][KNOWN.index('depth')]
 
 
 def test_joints_of_cut_out_people_lie_on_their_masks(views):

@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from diception_ros.lab.training.loop import learning_rate, train, worlds_top
-from diception_ros.lab.training.network import Network, picture_loss
+from diception_ros.lab.training.network import Network, reconstruction_loss
+from diception_ros.lab.training.targets import TaskBatch
 from diception_ros.model import DiceptionPipeline
 
 TINY = {
@@ -121,6 +122,31 @@ def test_a_new_run_starts_from_the_weights_of_a_model(tmp_path):
     assert np.array_equal(first.generate(image, prompts), second.generate(image, prompts))
 
 
+def test_an_image_encoder_joins_a_model_without_changing_it_and_then_learns(tmp_path):
+    config = {**TINY, 'validate_scenes': 0, 'steps': 1}
+    train(config, tmp_path / 'first')
+    seeing = {**config, 'resolution': [64, 64], 'model': {
+        **TINY['model'],
+        'image_encoder': {'stem_channels': 4, 'stages': [
+            [3, 1, 1, 4, 1], [3, 2, 2, 4, 1], [3, 2, 2, 4, 1], [3, 2, 2, 6, 1], [3, 1, 2, 6, 1],
+            [3, 2, 2, 8, 1]]}}}
+    still = {**seeing, 'optimizer': {**TINY['optimizer'], 'learning_rate': 0.0}}
+    train(still, tmp_path / 'second', init=tmp_path / 'first/model')
+    train({**seeing, 'steps': 3}, tmp_path / 'third', init=tmp_path / 'second/model')
+    first, second, third = (
+        DiceptionPipeline.from_pretrained(tmp_path / name / 'model', dtype='float32')
+        for name in ('first', 'second', 'third'))
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    large = image.repeat(2, axis=0).repeat(2, axis=1)
+    before = torch.nn.functional.interpolate(first.generate(image, ['depth']), scale_factor=2,
+                                             mode='bilinear')
+    after = second.generate(large, ['depth'])
+    assert after.shape == (1, 3, 64, 64)
+    assert (after - before).abs().mean() < 0.005
+    assert not torch.equal(third.generate(large, ['depth']), after)
+    assert third.memory()['image_encoder'] > 0
+
+
 def test_a_run_cannot_start_from_a_model_of_another_shape(tmp_path):
     with pytest.raises(ValueError, match='another shape'):
         train({**TINY, 'validate_scenes': 0}, tmp_path, init='nano')
@@ -128,19 +154,19 @@ def test_a_run_cannot_start_from_a_model_of_another_shape(tmp_path):
 
 def test_a_few_steps_on_one_batch_lower_the_loss():
     from diception_ros.lab.training.pictures import batch_of, rendered
-    from diception_ros.lab.training.targets import ask
+    from diception_ros.lab.training.targets import sample_targets
     torch.manual_seed(0)
     network = Network(TINY['model'])
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     batch = {k: torch.from_numpy(v)
              for k, v in batch_of([rendered(s, (32, 32), 0.0) for s in range(2)]).items()}
-    questions = ask(batch, TINY['tasks'], torch.Generator().manual_seed(0))
+    samples = sample_targets(batch, TINY['tasks'], torch.Generator().manual_seed(0))
     rgb = batch['rgb'].float() / 127.5 - 1
     losses = []
     for _ in range(30):
-        pictures, _, _ = network(rgb, questions, torch.tensor([0]), torch.tensor([0.5]),
+        pictures, _, _ = network(rgb, samples, torch.tensor([0]), torch.tensor([0.5]),
                                  torch.zeros(1, 8, 4, 4))
-        loss, _ = picture_loss(pictures, questions.kinds, questions.target, TINY['loss'])
+        loss, _ = reconstruction_loss(pictures, samples, TINY['loss'])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -151,11 +177,23 @@ def test_a_few_steps_on_one_batch_lower_the_loss():
 def test_a_perfect_answer_costs_nothing_but_a_wrong_one_does():
     target = torch.where(torch.rand(3, 1, 16, 16) > 0.5, 1.0, -1.0).expand(3, 3, 16, 16)
     kinds = ['depth', 'semantic', 'pose']
-    best, _ = picture_loss(target.clone(), kinds, target, TINY['loss'])
-    worst, by_kind = picture_loss(-target, kinds, target, TINY['loss'])
+    samples = TaskBatch(kinds, *[torch.zeros(3)] * 4, target, torch.ones(3, 1, 16, 16))
+    best, _ = reconstruction_loss(target.clone(), samples, TINY['loss'])
+    worst, by_kind = reconstruction_loss(-target, samples, TINY['loss'])
     assert best.item() < 0.02
     assert worst.item() > 1
     assert set(by_kind) == set(kinds)
+
+
+def test_an_error_where_nothing_is_known_costs_nothing():
+    target = torch.where(torch.rand(3, 1, 16, 16) > 0.5, 1.0, -1.0).expand(3, 3, 16, 16)
+    valid = torch.ones(3, 1, 16, 16)
+    valid[..., :5] = 0
+    samples = TaskBatch(['depth', 'segmentation', 'pose'], *[torch.zeros(3)] * 4, target, valid)
+    wrong = torch.where(valid == 0, -target, target)
+    for mistaken, cost in ((wrong, False), (-wrong, True)):
+        loss, _ = reconstruction_loss(mistaken, samples, TINY['loss'])
+        assert (loss.item() > 0.1) == cost
 
 
 def test_the_rate_rises_stays_and_falls():
