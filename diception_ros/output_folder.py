@@ -326,6 +326,18 @@ class RunFolder(OutputFolder):
 
 
 @contextlib.contextmanager
+def log_file(folder: Path, name: str) -> Iterator[Path]:
+    """A file for what a process says, which moves into `folder` when the block ends well.
+
+    Otherwise it stays where it is, outside, for whoever wants to know what went wrong.
+    """
+    home = Path(tempfile.mkdtemp(prefix='diception-'))
+    yield home / name
+    shutil.move(home / name, folder / name)
+    home.rmdir()
+
+
+@contextlib.contextmanager
 def output_file(file: str | Path, *, option: str = '--out') -> Iterator[Path]:
     """A path with the same suffix, which becomes the new file `file` when the block ends well.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from diception_ros.cli import progress
 from diception_ros.ros.isolation import loopback_environment, set_environment
 
 # Before any test makes a node: no machine but this one hears what the tests send.
@@ -23,6 +24,12 @@ def pytest_addoption(parser):
 def folder_of_its_own(tmp_path_factory, monkeypatch):
     """Work in an empty folder: no test touches the folder that it was called in."""
     monkeypatch.chdir(tmp_path_factory.mktemp('here'))
+
+
+@pytest.fixture(autouse=True)
+def no_word_about_time(monkeypatch):
+    """However slow the machine is, stderr holds what went wrong and nothing else."""
+    monkeypatch.setattr(progress, 'PERIOD', 3600.0)
 
 
 @pytest.fixture(scope='session')

@@ -55,9 +55,18 @@ class NodeProcess:
         status = self._process.poll()
         if status is not None:
             raise Failure(f'diception_node ended with status {status}: {self.last_words()}')
-        # A node that cannot load its model stays, unconfigured, for its owner to correct.
-        if 'cannot configure' in self.log.read_text(errors='replace'):
+        # A node that cannot load its model stays, unconfigured, for its owner to correct; so does
+        # one with `autostart: false` in its file of parameters.
+        if self._has_said('cannot configure', 'unconfigured: ros2 lifecycle'):
             raise Failure(f'diception_node: {self.last_words()}')
+
+    def configured(self) -> bool:
+        """Whether it has loaded its model."""
+        return self._has_said(' configured: ')
+
+    def _has_said(self, *words: str) -> bool:
+        text = self.log.read_text(errors='replace')
+        return any(word in text for word in words)
 
     def last_words(self) -> str:
         """The last line of its log that says something, and where the rest is."""
@@ -337,8 +346,11 @@ def introduce(
     """
     for topic, msgtype in offers.items():
         graph.offer(topic, msgtype)
-    if not wait_until(lambda: graph.listeners(image) > 0, node.check, 300):
-        raise Failure(f'diception_node does not listen to {image}: {node.last_words()}')
+    configured = False  # until then it takes as long as the model is large
+    while not wait_until(lambda: graph.listeners(image) > 0, node.check, 60):
+        if configured:
+            raise Failure(f'diception_node does not listen to {image}: {node.last_words()}')
+        configured = node.configured()
     missing = set(wanted)
     wait_until(lambda: not missing - set(graph.outputs()), node.check, 20)
     if missing := sorted(missing - set(graph.outputs())):

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diception_ros.bags import rosbag2 as bags
-from diception_ros.bags.live import Graph
+from diception_ros.bags.live import Graph, NodeProcess
+from diception_ros.cli import Failure
 
+SILENCE = 60.0  # seconds without /diagnostics, due every second, before a node counts as stuck
+LOST = 5.0  # seconds of a node without work after which what was sent to it must be lost
+TRIES = 6  # times that a frame may be lost before the recording begins
 ROOM = 2**30  # bytes that may wait for the disk; then the node's publishers wait, or drop
 
 
@@ -31,6 +35,62 @@ def busy(counts: dict[str, int]) -> bool:
     ends = ('answered', 'dropped', 'unusable', 'failed', 'unasked')
     done = sum(counts.get(end, 0) for end in ends)
     return counts.get('received', 0) > done
+
+
+class NodeReports:
+    """What a node says about its work, once a second, in /diagnostics."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self._last = time.monotonic()
+        self._idle_since: float | None = None
+
+    def hear(self, moment: float, data: bytes) -> None:
+        """Take one message of /diagnostics; called in the thread that hears."""
+        self.counts = frame_counts(data)
+        self._last = moment
+        if busy(self.counts):
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = moment
+
+    def forget_idleness(self) -> None:
+        """A frame is on its way: what the node said before does not count."""
+        self._idle_since = None
+
+    def idle(self) -> float:
+        """For how many seconds it has said again and again that nothing is under way."""
+        return 0.0 if self._idle_since is None else self._last - self._idle_since
+
+    def check(self, node: NodeProcess) -> None:
+        """Raise Failure where the node has ended, or says nothing any more."""
+        node.check()
+        if time.monotonic() - self._last > SILENCE:
+            raise Failure(f'diception_node has said nothing for {SILENCE:.0f} s: '
+                          f'{node.last_words()}')
+
+
+def send_ahead(
+    graph: Graph, node: NodeProcess, reports: NodeReports, image: str, first: bytes,
+    met: Callable[[], bool],
+) -> None:
+    """Send one frame ahead of the recording until its answers show that everybody hears everybody.
+
+    Discovery has no other end that can be seen from here: `met()` tells it. The frame may take the
+    node minutes; it is sent again only when the node says that it has nothing to do, TRIES times at
+    most: it may be no usable picture. Raises Failure if the node never got one.
+    """
+    ahead = bags.restamped(first, max(0, bags.stamp_of(first) - 10**9))
+    for _ in range(TRIES):
+        reports.forget_idleness()
+        graph.publish(image, ahead)
+        while reports.idle() < LOST:
+            if met():
+                return
+            reports.check(node)
+            time.sleep(0.05)
+    if not reports.counts.get('received'):
+        raise Failure(f'diception_node does not get {image}: {node.last_words()}')
 
 
 @dataclass(frozen=True)
@@ -53,7 +113,7 @@ class Recorder:
         self.arrivals: list[Arrival] = []
         self.early: set[str] = set()
         self.last = time.monotonic()
-        self.counts: dict[str, int] = {}  # the node's own, once a second
+        self.reports = NodeReports()
         self._begins: tuple[float, int] | None = None
         self._types: dict[str, str] = {}
         self._headed: dict[str, bool] = {}
@@ -89,7 +149,7 @@ class Recorder:
     def heard(self, topic: str, moment: float, data: bytes) -> None:
         """Take one message; called in the thread that hears."""
         if topic == '/diagnostics':
-            self.counts = frame_counts(data)
+            self.reports.hear(moment, data)
         if self._begins is None:
             self.early.add(topic)
             if topic not in self._latched:

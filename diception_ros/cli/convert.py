@@ -17,7 +17,7 @@ def convert(
                                      'layout, or its name on the Hugging Face hub.')],
     diception: Annotated[str, typer.Option(help=f'The file {WEIGHTS_FILE}, or the name of its '
                                            'repository on the hub.')],
-    out: Annotated[Path, typer.Option(help='The model directory to write; must not exist.')],
+    out: Annotated[Path, typer.Option(help='The model directory to write: new or empty.')],
     dtype: Annotated[str, typer.Option(help='bfloat16, float16 or float32.')] = 'bfloat16',
     vae: Annotated[Path | None, typer.Option(
         help='Directory of another autoencoder with latents of SD3, such as an AutoencoderTiny; '
@@ -25,6 +25,9 @@ def convert(
     prompt: Annotated[list[str] | None, typer.Option(
         help=r"A further prompt, e.g. '\[\[image2semantic]] forklift'; may be repeated.")] = None,
     device: Annotated[str, typer.Option(help='Where the text encoders run: cpu or cuda.')] = 'cpu',
+    overwrite: Annotated[bool, typer.Option(
+        '--overwrite', help='Replace an earlier conversion; no other file is ever replaced.'
+        )] = False,
 ) -> None:
     """Make a model directory of the published weights: SD3 medium and DICEPTION_v1.pth.
 
@@ -36,26 +39,26 @@ def convert(
         --diception ~/DICEPTION_v1.pth --out ~/models/diception
     """  # noqa: D301
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
+    from diception_ros.cli.progress import Progress
+    from diception_ros.output_folder import OutputFolder
+
+    inputs = [sd3, diception, *([] if vae is None else [vae])]
+    OutputFolder(out, 'diception convert', inputs=inputs, overwrite=overwrite).check()
     if not (Path(sd3).expanduser().exists() and Path(diception).expanduser().exists()):
         sd3, diception = from_hub_or_here(sd3, diception)
     os.environ['HF_HUB_OFFLINE'] = '1'                            # from here on nothing goes online
     os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')
-    from diception_ros.model.checkpoints import read_config
-    from diception_ros.model.conversion import convert_published
-    from diception_ros.model.pipeline import resolve_device, resolve_dtype
+    with Progress('reading', total=1.0) as progress:
+        from diception_ros.model.checkpoints import read_config
+        from diception_ros.model.conversion import convert_published
+        from diception_ros.model.pipeline import resolve_device, resolve_dtype
 
-    console = Console(stderr=True)
-    columns = (TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True,
-                  disable=not console.is_terminal) as progress:
-        bar = progress.add_task('reading', total=1.0)
         parts = convert_published(
             sd3, diception, out, resolve_dtype(dtype, resolve_device('cpu')), vae, prompt or (),
-            resolve_device(device),
-            report=lambda what, done: progress.update(bar, description=what, completed=done))
+            resolve_device(device), report=lambda what, done: progress.update(done, what),
+            overwrite=overwrite)
 
     config = read_config(out.expanduser())
     width, height = config['resolution']

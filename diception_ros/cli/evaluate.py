@@ -42,7 +42,7 @@ def evaluate(
     Example: diception evaluate nano --worlds easy --scenes 200 --json
     """
     from diception_ros.cli import Failure
-    from diception_ros.model import DiceptionPipeline
+    from diception_ros.output_folder import check_file
 
     if split not in (None, 'test', 'validation', 'train'):
         raise Failure(f'--split {split}: use test, validation or train')
@@ -53,12 +53,17 @@ def evaluate(
             worlds = float(worlds)
         except ValueError:
             raise Failure(f'--worlds {worlds}: use easy, full or a number from 0 to 1') from None
+    if sheet is not None:
+        if sheet.suffix.lower() != '.png':
+            raise Failure(f'--sheet {sheet}: name a .png')
+        check_file(sheet, option='--sheet')
     if data is not None:
         from diception_ros.lab.datasets import open_dataset
         try:
             open_dataset(data)                     # before the model is loaded
         except ValueError as error:
             raise Failure(str(error)) from None
+    from diception_ros.model import DiceptionPipeline
     pipe = DiceptionPipeline.from_pretrained(model, device=device, dtype=dtype)
     if data is not None:
         _on_pictures(pipe, model, data, split and (split,), sheet, json)
@@ -73,11 +78,14 @@ def _on_scenes(pipe, model, worlds, scenes, split, sheet, json) -> None:
 
     from diception_ros.cli.progress import Progress
     from diception_ros.lab.evaluation import synthetic
+    from diception_ros.output_folder import output_file
 
     with Progress('evaluating', scenes) as progress:
         figures = synthetic.evaluate(pipe, worlds, scenes, split, progress.update)
-    if sheet is not None:
-        synthetic.sheet(pipe, worlds, min(scenes, 8), split, sheet)
+        if sheet is not None:
+            progress.stage('drawing the sheet')
+            with output_file(sheet, option='--sheet') as beside:
+                synthetic.sheet(pipe, worlds, min(scenes, 8), split, beside)
     if json:
         print(json_format.dumps({**figures['model'], 'constant': figures['constant'],
                                  'ceiling': figures['ceiling'], 'worlds': worlds,
@@ -104,6 +112,7 @@ def _on_pictures(pipe, model, data, splits, sheet, json) -> None:
     from diception_ros.cli import Failure
     from diception_ros.cli.progress import Progress
     from diception_ros.lab.evaluation import photographs
+    from diception_ros.output_folder import output_file
 
     try:
         with Progress('evaluating') as progress:
@@ -114,7 +123,9 @@ def _on_pictures(pipe, model, data, splits, sheet, json) -> None:
     except ValueError as error:
         raise Failure(str(error)) from None
     if sheet is not None:
-        photographs.sheet(pipe, data, splits, 8, sheet)
+        with (Progress('drawing the sheet'),
+              output_file(sheet, option='--sheet') as beside):
+            photographs.sheet(pipe, data, splits, 8, beside)
     if json:
         print(json_format.dumps(figures, indent=1))
         return

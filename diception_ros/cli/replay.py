@@ -8,28 +8,28 @@ byte for byte, on the same machine: a regression test of perception for a user's
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from diception_ros.bags.recording import NodeReports, send_ahead
 from diception_ros.bags.source import FROM_IMAGE, ONCE, TASKS, Source, source_of
 from diception_ros.cli import Failure
+from diception_ros.cli.progress import Progress
+from diception_ros.output_folder import OutputFolder, log_file
 
-PATIENCE = 300.0  # seconds for one frame before the node counts as stuck
+LOST = 30.0  # seconds of a node without work after which a frame's answer must be lost
 # Of the node, but about the moment of the run and not about the pictures.
 NOT_PERCEPTION = ('/diagnostics', 'debug/latency_ms')
 
 
 def replay(
     bag: Annotated[Path, typer.Argument(help='A rosbag2 (mcap or sqlite3), raw or compressed.')],
-    out: Annotated[Path, typer.Option(help='The new bag.')],
+    out: Annotated[Path, typer.Option(help='The new bag: a new or an empty folder.')],
     image_topic: Annotated[list[str] | None, typer.Option(
         help='Its topic of pictures (default: the only one). Repeat it for several cameras.'
         )] = None,
@@ -51,6 +51,9 @@ def replay(
         help='A bag of an earlier replay: report what changed.')] = None,
     tolerance: Annotated[float, typer.Option(
         min=0.0, help='Largest difference of any message that is not a failure, 0 to 1.')] = 0.0,
+    overwrite: Annotated[bool, typer.Option(
+        '--overwrite', help='Replace the bag of an earlier replay; no other file is ever replaced.'
+        )] = False,
 ) -> None:
     """Replay a bag through the node frame by frame, nothing dropped, everything recorded.
 
@@ -69,6 +72,9 @@ def replay(
     console = Console(highlight=False)
     if params_file is not None and not params_file.exists():
         raise Failure(f'{params_file}: no such parameter file')
+    output = OutputFolder(out, 'diception replay', overwrite=overwrite, inputs=[
+        one for one in (bag, params_file, compare, model) if one is not None])
+    output.check()
     if compare is not None:
         with bags.BagReader(compare):  # before the long work
             pass
@@ -79,14 +85,17 @@ def replay(
     parameters = {**defaults, **{name: value for name, value in given.items() if value}}
     only = [name.strip() for name in outputs.split(',')] if outputs else None
     begin, frames, unusable = time.monotonic(), 0, 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _removed_on_failure(out), bags.BagWriter(out) as writer:
+    with (
+        output as beside,
+        log_file(beside, 'node.log') as log,
+        Progress('copying the bag') as progress,
+        bags.BagWriter(beside) as writer,
+    ):
         if with_input:
             _copy(bag, writer, console)
         for source in sources:
             prefix = _camera_name(source.image) if len(sources) > 1 else ''
-            log = out.with_name(f'{out.name}.log')
-            bad = _through(source, writer, prefix, only, parameters, params_file, log, console)
+            bad = _through(source, writer, prefix, only, parameters, params_file, log, progress)
             frames, unusable = frames + source.frames, unusable + bad
     seconds = time.monotonic() - begin
     console.print(f'{out}: {frames} frames in {seconds:.0f} s'
@@ -101,18 +110,6 @@ def replay(
                 f'{report.worst_topic} differs from {compare} by {report.worst:.3g}, more than '
                 f'--tolerance {tolerance:g}'
             )
-
-
-@contextlib.contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
-    """Leave no half of a new bag behind."""
-    new = not path.exists()
-    try:
-        yield
-    except BaseException:
-        if new:
-            shutil.rmtree(path, ignore_errors=True)
-        raise
 
 
 def _camera_name(topic: str) -> str:
@@ -140,20 +137,18 @@ class _Turn:
         self.unusable = 0  # pictures that the node refused: known once a second, by diagnostics
         self.last = time.monotonic()
         self._sent = 0
+        self.reports = NodeReports()
         self._before: dict[str, int] = {}
-        self._counts: dict[str, int] = {}
         self._heard: list[tuple[str, bytes]] = []
         self._changed = threading.Condition()
 
     def hear(self, topic: str, moment: float, data: bytes) -> None:
         """Take one message of the node; called in the thread that hears."""
-        from diception_ros.bags.recording import frame_counts
-
         with self._changed:
             if topic.endswith('debug/latency_ms'):  # the last word about each frame
                 self.answered += 1
             elif topic == '/diagnostics':
-                self._counts = frame_counts(data)
+                self.reports.hear(moment, data)
                 self.unusable = self._since_begin('unusable')
             else:
                 self._heard.append((topic, data))
@@ -161,54 +156,44 @@ class _Turn:
             self._changed.notify_all()
 
     def meet(self, graph, node, image: str, first: bytes, topics) -> list[tuple[str, bytes]]:
-        """Send one frame ahead until it is answered: then everybody hears everybody.
-
-        Discovery has no other end that can be seen from here. Returns the latched messages.
-        """
-        from diception_ros.bags import rosbag2 as bags
+        """Return when everybody hears everybody, with the latched messages."""
         from diception_ros.bags.live import NAMESPACE
-        from diception_ros.bags.recording import busy
 
-        ahead = bags.restamped(first, max(0, bags.stamp_of(first) - 10**9))
         always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE} & set(topics)
-        for _ in range(6):
-            graph.publish(image, ahead)
-            with self._changed:
-                if self._changed.wait_for(
-                    lambda: always <= {topic for topic, _ in self._heard}, 5.0
-                ):
-                    break
-            node.check()
+        send_ahead(graph, node, self.reports, image, first,
+                   lambda: always <= {topic for topic, _ in list(self._heard)})
         graph.settled()
-        deadline = time.monotonic() + PATIENCE
-        with self._changed:
-            self._counts = {}
-            self._changed.wait_for(lambda: self._counts and not busy(self._counts), PATIENCE)
-        if time.monotonic() > deadline:
-            raise Failure(f'diception_node does not answer {image}: {node.last_words()}')
+        self.reports.forget_idleness()
+        while self.reports.idle() < 1:
+            self.reports.check(node)
+            time.sleep(0.05)
         return [(topic, data) for topic, data in self.take() if topic.endswith(ONCE)]
 
     def begin(self) -> None:
         """Count from here."""
         with self._changed:
             self.answered = self.unusable = 0
-            self._before = dict(self._counts)
+            self._before = dict(self.reports.counts)
 
     def _since_begin(self, what: str) -> int:
-        return self._counts.get(what, 0) - self._before.get(what, 0)
+        return self.reports.counts.get(what, 0) - self._before.get(what, 0)
 
     def await_answer(self, node, frame: str) -> None:
-        """Wait until the frame just sent is answered, or refused as no usable picture."""
+        """Wait until the frame just sent is answered, or refused as no usable picture.
+
+        That is as long as the node says that it works: one frame may take minutes.
+        """
         self._sent += 1
-        deadline = time.monotonic() + PATIENCE
+        self.reports.forget_idleness()
         with self._changed:
             while self.answered + self.unusable < self._sent:
                 self._changed.wait(0.5)
-                node.check()
+                self.reports.check(node)
                 if self._since_begin('failed'):
                     raise Failure(f'{frame}: diception_node failed: {node.last_words()}')
-                if time.monotonic() > deadline:
-                    raise Failure(f'{frame}: no answer in {PATIENCE:.0f} s: {node.last_words()}')
+                if self.reports.idle() > LOST:
+                    raise Failure(f'{frame}: the node has nothing more to do, but its answer did '
+                                  f'not come: {node.last_words()}')
 
     def take(self) -> list[tuple[str, bytes]]:
         """What was heard since the last call."""
@@ -219,11 +204,9 @@ class _Turn:
 
 def _through(
     source: Source, writer, prefix: str, only: list[str] | None, parameters: dict,
-    params_file: Path | None, log: Path, console,
+    params_file: Path | None, log: Path, progress: Progress,
 ) -> int:
     """Play one camera of a bag; the number of pictures that the node could not use."""
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from diception_ros.bags import rosbag2 as bags
     from diception_ros.bags.live import NAMESPACE, NODE, Graph, introduce, node_process, queues
 
@@ -236,22 +219,23 @@ def _through(
         **queues(source.side.values(), 'subscription', depth=1000, reliability='reliable'),
     }
     turn = _Turn()
+    progress.stage('starting diception_node')
     with (
         node_process(log, parameters, source.remaps, params_file) as node,
         bags.BagReader(source.path) as bag,
         Graph(turn.hear, 'replay') as graph,
     ):
-        with console.status('starting diception_node'):
-            offers = {topic: bag.topics[topic].type for topic in source.topics}
-            offered = introduce(graph, node, source.image, offers, outputs)
-            types = {
-                topic: msgtype for topic, msgtype in offered.items()
-                if topic in outputs or (not only and not topic.endswith(NOT_PERCEPTION))
-            }
-            for topic in (*types, '/diagnostics', f'{NODE}/debug/latency_ms'):
-                graph.hear(topic, offered[topic], depth=1000)
-            _, _, first = next(bag.messages([source.image]))
-            latched = turn.meet(graph, node, source.image, first, types)
+        offers = {topic: bag.topics[topic].type for topic in source.topics}
+        offered = introduce(graph, node, source.image, offers, outputs)
+        types = {
+            topic: msgtype for topic, msgtype in offered.items()
+            if topic in outputs or (not only and not topic.endswith(NOT_PERCEPTION))
+        }
+        for topic in (*types, '/diagnostics', f'{NODE}/debug/latency_ms'):
+            graph.hear(topic, offered[topic], depth=1000)
+        _, _, first = next(bag.messages([source.image]))
+        progress.stage('waiting for the first answer')
+        latched = turn.meet(graph, node, source.image, first, types)
 
         frames: dict[int, int] = {}  # stamp -> its time in the bag
         came: Counter[str] = Counter()
@@ -270,28 +254,26 @@ def _through(
 
         turn.begin()
         waiting: set[str] = set()  # side inputs that the node may not have taken yet
-        with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(),
-                      TimeRemainingColumn(), console=console) as progress:
-            task = progress.add_task(f'replaying {source.image}', total=source.frames)
-            for topic, moment, data in bag.messages(source.topics):
-                if topic != source.image:
-                    graph.publish(topic, data)
-                    waiting.add(topic)
-                    continue
-                if waiting:
-                    for side in waiting:
-                        graph.delivered(side, 10.0)
-                    graph.settled()
-                    waiting.clear()
-                frames[bags.stamp_of(data)] = moment
+        progress.stage(f'replaying {source.image}', total=source.frames)
+        for topic, moment, data in bag.messages(source.topics):
+            if topic != source.image:
                 graph.publish(topic, data)
-                turn.await_answer(node, f'frame {len(frames)} of {source.image}')
-                keep([*latched, *turn.take()])
-                latched.clear()
-                progress.advance(task)
-            while time.monotonic() - turn.last < 1.5:
-                time.sleep(0.1)
-            keep(turn.take())
+                waiting.add(topic)
+                continue
+            if waiting:
+                for side in waiting:
+                    graph.delivered(side, 10.0)
+                graph.settled()
+                waiting.clear()
+            frames[bags.stamp_of(data)] = moment
+            graph.publish(topic, data)
+            turn.await_answer(node, f'frame {len(frames)} of {source.image}')
+            keep([*latched, *turn.take()])
+            latched.clear()
+            progress.advance()
+        while time.monotonic() - turn.last < 1.5:
+            time.sleep(0.1)
+        keep(turn.take())
     for name in FROM_IMAGE:
         number = came[f'{NAMESPACE}/{name}']
         if 0 < number < turn.answered:

@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from diception_ros.output_folder import OutputFolder, RunFolder
+from diception_ros.ros.child_processes import ending_with_us
+
 
 def train(
     out: Annotated[Path, typer.Option(help='Folder of checkpoints, log, curves and sheets; a run '
@@ -33,6 +36,9 @@ def train(
                                         'with --processes processes.')] = 0,
     fresh: Annotated[bool, typer.Option(help='Ignore the checkpoint in --out.')] = False,
     export: Annotated[bool, typer.Option(help='Only write OUT/model from the checkpoint.')] = False,
+    overwrite: Annotated[bool, typer.Option(
+        '--overwrite', help='With --render: replace what an earlier one left in --store; no other '
+        'file is ever replaced.')] = False,
 ) -> None:
     """Train the default model on synthetic scenes and photographs; ends by writing OUT/model.
 
@@ -41,6 +47,9 @@ def train(
     import yaml
 
     from diception_ros.cli import Failure
+    given = (config, init, image_encoder, data, assets, store)
+    inputs = [one for one in given if one is not None]
+    RunFolder(out, 'diception train', inputs=inputs).check()
     if export:
         from diception_ros.lab.training import loop
         return loop.export(out)
@@ -54,10 +63,12 @@ def train(
         settings = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
         raise Failure(f'--config {file}: not YAML ({str(error).splitlines()[0]})') from None
+    if not isinstance(settings, dict):
+        raise Failure(f'--config {file}: no settings in it; begin with a copy of nano.yaml')
     if render:
         if store is None:
             raise Failure('--render: needs --store, the folder to render into')
-        _render(store, render, settings, processes, assets)
+        _render(store, render, settings, processes, assets, overwrite)
     if store is not None and not (store / 'rgb.npy').is_file():
         raise Failure(f'--store {store}: no pictures in it; make them with --render 100000')
 
@@ -73,22 +84,23 @@ def train(
     threads = {'OMP_WAIT_POLICY': 'PASSIVE', 'GOMP_SPINCOUNT': '0'}
     if processes > 1:
         threads['OMP_NUM_THREADS'] = '1'
-    status = subprocess.run(command, env={**threads, **os.environ}, check=False).returncode
+    status = subprocess.run(command, env=ending_with_us({**threads, **os.environ}),
+                            check=False).returncode
     if status:
         raise Failure(f'training stopped with status {status}; call again to go on from {out}')
 
 
-def _render(store: Path, count: int, settings, processes: int, assets: Path | None) -> None:
-    from rich.progress import MofNCompleteColumn, Progress
-
+def _render(store: Path, count: int, settings, processes: int, assets: Path | None,
+            overwrite: bool) -> None:
+    from diception_ros.cli.progress import Progress
     from diception_ros.lab.synthetic.assets import Assets
     from diception_ros.lab.training.pictures import write_store
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns) as progress:
-        bar = progress.add_task('rendering', total=count)
-        scale = 2 if 'image_encoder' in settings['model'] else 1
-        size = tuple(side // scale for side in settings['resolution'])
-        for done in write_store(store, count, size, (0.0, settings['worlds']['to']),
+    output = OutputFolder(store, 'diception train', option='--store', overwrite=overwrite,
+                          inputs=[] if assets is None else [assets])
+    scale = 2 if 'image_encoder' in settings['model'] else 1
+    size = tuple(side // scale for side in settings['resolution'])
+    with output as beside, Progress('rendering', total=count) as progress:
+        for done in write_store(beside, count, size, (0.0, settings['worlds']['to']),
                                 processes=processes, assets=assets and Assets(assets),
                                 rgb_scale=scale):
-            progress.update(bar, completed=done)
+            progress.update(done)

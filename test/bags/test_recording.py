@@ -4,8 +4,16 @@
 import numpy as np
 import pytest
 
+from diception_ros.bags import recording
 from diception_ros.bags import rosbag2 as bags
-from diception_ros.bags.recording import Recorder, busy, frame_counts
+from diception_ros.bags.recording import (
+    NodeReports,
+    Recorder,
+    busy,
+    frame_counts,
+    send_ahead,
+)
+from diception_ros.cli import Failure
 from diception_ros.lab.benchmarks.node import _stages
 
 
@@ -56,3 +64,65 @@ def test_a_recorder_that_cannot_write_says_so_at_its_end(tmp_path):
     (tmp_path / 'bag').write_text('in the way')
     with pytest.raises(bags.BagError, match='exists already'), Recorder(tmp_path / 'bag'):
         pass
+
+
+class Node:
+    """A node that answers the n-th frame it is sent, and says each second that it is at work."""
+
+    def __init__(self, reports, seconds_of_work, loses=0, dies=False):
+        self.reports, self.work, self.loses, self.dies = reports, seconds_of_work, loses, dies
+        self.sent = self.now = self.received = 0
+        self.answered = False
+
+    def publish(self, topic, data):
+        self.sent += 1
+        if self.sent > self.loses:
+            self.received += 1
+            self.begun = self.now
+
+    def check(self):
+        if self.dies and self.now > 2:
+            raise Failure('diception_node ended')
+
+    def last_words(self):
+        return 'nothing'
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        """A second goes by."""
+        self.now += 1
+        self.answered = self.received > 0 and self.now - self.begun >= self.work
+        self.reports.hear(self.now, diagnostics(
+            frames_received=self.received, frames_answered=self.received * self.answered))
+
+
+@pytest.fixture
+def meet(monkeypatch):
+    def meet(*arguments, **options):
+        node = Node(NodeReports(), *arguments, **options)
+        monkeypatch.setattr(recording, 'time', node)
+        node.reports._last = 0
+        send_ahead(node, node, node.reports, '/image', image(1), lambda: node.answered)
+        return node
+    return meet
+
+
+def test_a_frame_that_takes_an_hour_is_sent_once_and_waited_for(meet):
+    node = meet(3600)
+    assert node.sent == 1 and node.now == 3600
+
+
+def test_a_frame_that_is_lost_is_sent_again_when_the_node_has_nothing_to_do(meet):
+    assert meet(1, loses=2).sent == 3
+
+
+def test_a_node_that_gets_nothing_or_ends_or_falls_silent_is_told(meet, monkeypatch):
+    with pytest.raises(Failure, match='does not get /image'):
+        meet(1, loses=100)
+    with pytest.raises(Failure, match='ended'):
+        meet(3600, dies=True)
+    monkeypatch.setattr(NodeReports, 'hear', lambda self, moment, data: None)
+    with pytest.raises(Failure, match='has said nothing for 60 s'):
+        meet(3600)

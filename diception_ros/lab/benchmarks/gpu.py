@@ -49,8 +49,8 @@ def gpu(
     diception bench gpu --device cpu --shape small --size 128
     """  # noqa: D301
     import torch
-    from rich.progress import track
 
+    from diception_ros.cli.progress import Progress
     from diception_ros.model.pipeline import DiceptionPipeline, resolve_device, resolve_dtype
     if shape not in ('full', 'small'):
         raise ValueError(f"--shape: {shape!r}; use 'full' or 'small'")
@@ -58,34 +58,37 @@ def gpu(
     kind = resolve_dtype(dtype, where)
     counts = [counted(text, '--tasks', len(TASKS)) for text in tasks.split(',')]
     depths = [counted(text, '--steps', 1000) for text in steps.split(',')]
-    components = random_components(shape, size, where, kind)
-    pipe = DiceptionPipeline(components, where, kind, compile, quantize, decoding)
-    if size % pipe.stride:
-        raise ValueError(f'--size: {size} is not a multiple of {pipe.stride}')
-    work = flops(shape, size)
-    rate = matmul_rate(where, kind, 8192 if shape == 'full' else 512)
-    image = torch.randint(0, 256, (size, size, 3), dtype=torch.uint8).numpy()
-    rows = []
-    plan = [(count, depth) for count in counts for depth in depths]
-    for count, depth in track(plan, description='measuring', disable=json):
-        names = list(TASKS[:count])
-        points = [[(0.4, 0.6)] if name == 'segmentation' else None for name in names]
-        if where.type == 'cuda':
-            torch.cuda.reset_peak_memory_stats(where)
-        seen = []
-        for _ in range(repeat + 2):                               # the first two warm up
-            stages: dict[str, float] = {}
-            pipe.generate(image, names, points, depth, timings=stages)
-            seen.append(stages)
-        median = {stage: statistics.median(s[stage] for s in seen[2:]) for stage in seen[0]}
-        total = work['encode'] + count * (depth * work['transformer'] + work['decode'])
-        rows.append({
-            'tasks': count, 'steps': depth,
-            'ms': {**{stage: round(ms, 2) for stage, ms in median.items()},
-                   'all': round(statistics.median(sum(s.values()) for s in seen[2:]), 2)},
-            'tflop': round(total / 1e12, 4), 'floor_ms': round(1000 * total / rate, 2),
-            'peak_gib': round(torch.cuda.max_memory_allocated(where) / 2 ** 30, 3)
-            if where.type == 'cuda' else None})
+    with Progress('making a model of random weights') as progress:
+        components = random_components(shape, size, where, kind)
+        pipe = DiceptionPipeline(components, where, kind, compile, quantize, decoding)
+        if size % pipe.stride:
+            raise ValueError(f'--size: {size} is not a multiple of {pipe.stride}')
+        work = flops(shape, size)
+        rate = matmul_rate(where, kind, 8192 if shape == 'full' else 512)
+        image = torch.randint(0, 256, (size, size, 3), dtype=torch.uint8).numpy()
+        rows = []
+        plan = [(count, depth) for count in counts for depth in depths]
+        progress.stage('measuring', total=len(plan))
+        for count, depth in plan:
+            names = list(TASKS[:count])
+            points = [[(0.4, 0.6)] if name == 'segmentation' else None for name in names]
+            if where.type == 'cuda':
+                torch.cuda.reset_peak_memory_stats(where)
+            seen = []
+            for _ in range(repeat + 2):                           # the first two warm up
+                stages: dict[str, float] = {}
+                pipe.generate(image, names, points, depth, timings=stages)
+                seen.append(stages)
+            median = {stage: statistics.median(s[stage] for s in seen[2:]) for stage in seen[0]}
+            total = work['encode'] + count * (depth * work['transformer'] + work['decode'])
+            rows.append({
+                'tasks': count, 'steps': depth,
+                'ms': {**{stage: round(ms, 2) for stage, ms in median.items()},
+                       'all': round(statistics.median(sum(s.values()) for s in seen[2:]), 2)},
+                'tflop': round(total / 1e12, 4), 'floor_ms': round(1000 * total / rate, 2),
+                'peak_gib': round(torch.cuda.max_memory_allocated(where) / 2 ** 30, 3)
+                if where.type == 'cuda' else None})
+            progress.advance()
     name = torch.cuda.get_device_name(where) if where.type == 'cuda' else 'cpu'
     report = {'device': name, 'torch': torch.__version__, 'shape': shape, 'size': size,
               'dtype': str(kind).removeprefix('torch.'), 'compile': compile, 'quantize': quantize,

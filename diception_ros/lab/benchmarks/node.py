@@ -77,29 +77,31 @@ def node(
     """
     from rich.console import Console
 
+    from diception_ros.cli.progress import Progress
     from diception_ros.ros.memory import keep_freed_memory
 
     keep_freed_memory()  # as a listener of many pictures should
-    console = Console(stderr=True, highlight=False)
     results = []
-    for size in SIZES:
-        with console.status(f'echo at {size[0]}x{size[1]}'):
+    with Progress('measuring') as progress:
+        for size in SIZES:
+            seen = f'{size[0]}x{size[1]}'
+            progress.stage(f'echo at {seen}')
             hot = _bare(size, frames)
-        for what, outputs, goal in (
-            ('depth only', ('depth/relative',), DEPTH_ONLY),
-            ('all outputs', FROM_IMAGE, ALL_OUTPUTS),
-        ):
-            with console.status(f'{what} at {size[0]}x{size[1]}'):
+            for what, outputs, goal in (
+                ('depth only', ('depth/relative',), DEPTH_ONLY),
+                ('all outputs', FROM_IMAGE, ALL_OUTPUTS),
+            ):
+                progress.stage(f'{what} at {seen}')
                 measured = _node(size, frames, outputs, model, device)
                 sizes, pace = measured.pop('bytes'), measured['last_ms'] / 1000
                 echo = _bare(size, frames, pace=pace)
                 floor = _bare(size, frames, sizes, pace)
-            added = measured['added_ms']
-            results.append({
-                'size': f'{size[0]}x{size[1]}', 'outputs': what, 'megabytes': sum(sizes) / 1e6,
-                'hot_echo_ms': hot, 'echo_ms': echo, 'floor_ms': floor, **measured,
-                'times_echo': added / echo, 'goal': goal, 'times_floor': added / floor,
-            })
+                added = measured['added_ms']
+                results.append({
+                    'size': seen, 'outputs': what, 'megabytes': sum(sizes) / 1e6,
+                    'hot_echo_ms': hot, 'echo_ms': echo, 'floor_ms': floor, **measured,
+                    'times_echo': added / echo, 'goal': goal, 'times_floor': added / floor,
+                })
     if as_json:
         print(json.dumps({'model': model, 'device': device, 'frames': frames,
                           'results': results}, indent=2))

@@ -267,4 +267,5 @@ def sheet(pipe, data, splits: Sequence[str] | None, pictures: int, file: Path) -
         found = pipe(rgb, tasks=tasks).pictures
         rows.append(np.hstack([rgb / 255, *(found[task] for task in tasks)]))
     image = np.rint(255 * np.vstack(rows)).astype(np.uint8)
-    cv2.imwrite(str(file), image[..., ::-1])
+    if not cv2.imwrite(str(file), image[..., ::-1]):
+        raise OSError(f'{file}: could not be written')

@@ -160,4 +160,5 @@ def sheet(pipe, worlds: str | float, scenes: int, split: str, file: Path, scale:
         rows.append(np.hstack([clicked, *wanted]))
     picture = np.rint(255 * np.clip(np.vstack(rows), 0, 1)).astype(np.uint8)
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
-    cv2.imwrite(str(file), picture[..., ::-1])
+    if not cv2.imwrite(str(file), picture[..., ::-1]):
+        raise OSError(f'{file}: could not be written')

@@ -11,7 +11,6 @@ import copy
 import json
 import math
 import os
-import shutil
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -28,8 +27,11 @@ from diception_ros.lab.synthetic.assets import Assets
 from diception_ros.lab.training.network import Network, flow_times, reconstruction_loss
 from diception_ros.lab.training.pictures import FIELDS, batch_of, difficulty, rendered
 from diception_ros.lab.training.targets import sample_targets
-from diception_ros.model.checkpoints import load_model
+from diception_ros.model.checkpoints import load_model, written_beside
 from diception_ros.model.image_encoder import ImageEncoder
+from diception_ros.output_folder import OutputFolder, RunFolder
+
+MADE_BY = 'diception train'
 
 
 def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
@@ -56,6 +58,9 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
     muon, adam = optimisers(network, config['optimizer'])
     state = {'step': 0, 'pictures': 0, 'samples': 0, 'progress': 0.0, 'seconds': 0.0}
     checkpoint = out / 'checkpoint.pt'
+    if rank == 0:
+        RunFolder(out, MADE_BY).begin()
+        model_folder(out).check()
     if checkpoint.is_file() and not fresh:
         saved = torch.load(checkpoint, map_location='cpu', weights_only=True)
         network.load_state_dict(saved['network'])
@@ -71,8 +76,8 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
             image_encoder, local_files_only=True).state_dict())
         average.image_encoder.load_state_dict(network.image_encoder.state_dict())
     if rank == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / 'config.yaml').write_text(yaml.safe_dump(config, sort_keys=False))
+        with RunFolder(out, MADE_BY).file('config.yaml') as beside:
+            beside.write_text(yaml.safe_dump(config, sort_keys=False))
     model = torch.nn.parallel.DistributedDataParallel(network) if distributed else network
     if config['compile']:
         model = torch.compile(model, dynamic=False)
@@ -179,7 +184,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
 
     # 7. The model directory
     if rank == 0:
-        write_model(average, config, out / 'model')
+        write_model(average, config, out)
         validate(average, config, out, state)
     # Before the process group goes: whoever lets go of it last waits for its thread, and this would
     # do so with the interpreter locked, for which that thread may be waiting.
@@ -230,12 +235,15 @@ def load_store(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
             for name in FIELDS}
 
 
-def write_model(average: Network, config: dict[str, Any], folder: Path) -> None:
-    """The model directory of the averaged weights, in half precision, in place of an older one."""
-    shutil.rmtree(folder, ignore_errors=True)
-    copy.deepcopy(average).save(folder, config['name'], config['resolution'])
-    for file in folder.rglob('*.safetensors'):                    # safetensors writes for its owner
-        file.chmod(0o644)                                         # alone; the package is for all
+def model_folder(out: Path) -> OutputFolder:
+    """Where the model goes; an older one of the same run is replaced."""
+    return OutputFolder(out / 'model', MADE_BY, renew=True, option='')
+
+
+def write_model(average: Network, config: dict[str, Any], out: Path) -> None:
+    """The model directory `out/model` of the averaged weights, in half precision."""
+    with written_beside(model_folder(out)) as beside:
+        copy.deepcopy(average).save(beside, config['name'], config['resolution'])
 
 
 def export(out: Path) -> None:
@@ -244,15 +252,14 @@ def export(out: Path) -> None:
     network = Network(config['model'])
     saved = torch.load(out / 'checkpoint.pt', map_location='cpu', weights_only=True)
     network.load_state_dict(saved['average'])
-    write_model(network, config, out / 'model')
+    write_model(network, config, out)
 
 
 def save_checkpoint(file: Path, network, average, muon, adam, state) -> None:
     """Write beside, then rename: a run that dies here leaves the last checkpoint whole."""
-    beside = file.with_suffix('.partial')
-    torch.save({'network': network.state_dict(), 'average': average.state_dict(),
-                'muon': muon.state_dict(), 'adam': adam.state_dict(), 'state': state}, beside)
-    beside.replace(file)
+    with RunFolder(file.parent, MADE_BY).file(file.name) as beside:
+        torch.save({'network': network.state_dict(), 'average': average.state_dict(),
+                    'muon': muon.state_dict(), 'adam': adam.state_dict(), 'state': state}, beside)
 
 
 def write_log(out: Path, state: dict[str, Any], heard: list[dict[str, float]], rate: float,
@@ -282,8 +289,8 @@ def validate(average: Network, config: dict[str, Any], out: Path, state: dict[st
     with (out / 'validation.jsonl').open('a') as log:
         log.write(json.dumps({**state, **figures['model']}) + '\n')
     print('validation', json.dumps(figures['model']), flush=True)
-    sheet(pipe, worlds=top, scenes=6, split='validation',
-          file=out / f'sheet-{state["step"]:06d}.png')
+    with RunFolder(out, MADE_BY).file(f'sheet-{state["step"]:06d}.png') as beside:
+        sheet(pipe, worlds=top, scenes=6, split='validation', file=beside)
 
 
 def curves(out: Path) -> None:
@@ -304,7 +311,8 @@ def curves(out: Path) -> None:
         axis.set(title=name, xlabel='pictures', yscale='log')
         axis.legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(out / 'curves.png', dpi=100)
+    with RunFolder(out, MADE_BY).file('curves.png') as beside:
+        figure.savefig(beside, dpi=100)
     pyplot.close(figure)
 
 

@@ -48,6 +48,8 @@ def write_store(folder: Path, count: int, size: tuple[int, int], worlds, first_s
                 file[done:done + n] = batch[name]
             done += n
             yield done
+    for file in files.values():
+        file.flush()
 
 
 def _render_chunk(job) -> dict[str, np.ndarray]:

@@ -103,11 +103,12 @@ def test_two_processes_train_one_model(tmp_path):
     (tmp_path / 'tiny.yaml').write_text(yaml.safe_dump(config))
     ran = subprocess.run(
         [Path(sys.executable).with_name('diception'), 'train', '--config', tmp_path / 'tiny.yaml',
-         '--out', tmp_path, '--processes', '2'], capture_output=True, text=True, timeout=240)
+         '--out', tmp_path / 'run', '--processes', '2'],
+        capture_output=True, text=True, timeout=240)
     assert ran.returncode == 0, ran.stderr
-    log = json.loads((tmp_path / 'log.jsonl').read_text().splitlines()[-1])
+    log = json.loads((tmp_path / 'run/log.jsonl').read_text().splitlines()[-1])
     assert (log['step'], log['pictures']) == (2, 8)
-    assert (tmp_path / 'model/diception.json').is_file()
+    assert (tmp_path / 'run/model/diception.json').is_file()
 
 
 def test_a_new_run_starts_from_the_weights_of_a_model(tmp_path):
