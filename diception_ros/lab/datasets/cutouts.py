@@ -43,9 +43,9 @@ PEOPLE = ('doors', 'intel_sample_videos', 'cid22', 'clic2025')
 THINGS = ('clothing', 'caltech101', 'trashnet', 'grocery')
 SIDE = 512                 # pixels of the network's input
 MAX_SIDE = 224             # pixels of a cut-out's longer side: views have 256 at most
-# Classes of Caltech 101 that are no things: heads without bodies, buildings, pictures of something
+# Classes of Caltech 101 that are no things: heads without bodies, buildings, somebody in a chair
 SKIPPED = {'cougar_face', 'crocodile_head', 'flamingo_head', 'minaret', 'pyramid', 'pagoda',
-           'joshua_tree', 'Leopards', 'water_lilly', 'cougar_body'}
+           'joshua_tree', 'Leopards', 'water_lilly', 'cougar_body', 'wheelchair'}
 # Metres of the longer side, by class; animals and vehicles are toys. Others: DEFAULT_METRES
 METRES = {
     'cup': .10, 'ewer': .25, 'soccer_ball': .22, 'windsor_chair': .95, 'chandelier': .6,
@@ -64,6 +64,8 @@ DEFAULT_METRES = .3
 # Classes of garments and litter are seen from above, as they lie
 FLAT = {*'t-shirt longsleeve pants shirt shoes dress shorts outwear hat skirt'.split(),
         'cardboard', 'glass', 'metal', 'paper', 'plastic', 'trash', 'pizza', 'scissors', 'wrench'}
+MOST_DOUBT = .22
+MOST_DOUBT_OF_PEOPLE = .33        # other teachers judge them too
 BORDERS = ('left', 'top', 'right', 'bottom')
 PASCAL_PERSON = 15
 
@@ -131,14 +133,17 @@ class Matting:
         return np.clip(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA), 0, 1)
 
 
-def single_thing(alpha):
-    """Judges an alpha float32 (H, W): the mask of its one thing, or (None, why not)."""
+def single_thing(alpha, most_doubt=MOST_DOUBT):
+    """Judges an alpha float32 (H, W): the mask of its one thing, or (None, why not).
+
+    most_doubt: pixels that are neither in nor out, as a share of its area.
+    """
     solid = (alpha > .5).astype(np.uint8)
     area = int(solid.sum())
     if not .02 * alpha.size < area < .9 * alpha.size:
         return None, 'too small or too large'
     doubt = ((alpha > .15) & (alpha < .85)).sum() / area
-    if doubt > .22:
+    if doubt > most_doubt:
         return None, 'doubtful'
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
@@ -269,7 +274,8 @@ def entry_of(job, matting):
         whole = rgb.shape
         rgb, teacher = rgb[part], job['person'][part]
     alpha = matting(rgb)
-    mask, why = single_thing(alpha)
+    person = job['name'] == 'person'
+    mask, why = single_thing(alpha, MOST_DOUBT_OF_PEOPLE if person else MOST_DOUBT)
     if mask is None:
         return {**entry, 'rejected': why}, None
     cut = borders_of(mask)
@@ -365,6 +371,8 @@ def main():
     parser.add_argument('real', type=Path, nargs='?', help='the folder of sources')
     parser.add_argument('--out', type=Path, required=True, help='the folder of cut-outs')
     parser.add_argument('--network', type=Path, help='IS-Net, an ONNX file')
+    parser.add_argument('--sources', nargs='+', default=[*PEOPLE, *THINGS],
+                        choices=[*PEOPLE, *THINGS], help='to cut from')
     parser.add_argument('--limit', type=int, default=None, help='of photographs to look at')
     parser.add_argument('--sheet', type=Path, help='only write a contact sheet of what is there')
     parser.add_argument('--source', help='of the contact sheet')
@@ -385,8 +393,10 @@ def main():
     done = set()
     if index.is_file():
         done = {json.loads(line)['key'] for line in index.read_text().splitlines()}
-    sources = [people_of(options.real, s) for s in PEOPLE if (options.real / s).is_dir()]
-    sources += [things_of(options.real, s) for s in THINGS if (options.real / s).is_dir()]
+    sources = [people_of(options.real, s) for s in PEOPLE
+               if s in options.sources and (options.real / s).is_dir()]
+    sources += [things_of(options.real, s) for s in THINGS
+                if s in options.sources and (options.real / s).is_dir()]
     jobs = [j for j in interleaved(sources) if j['key'] not in done][:options.limit]
     cv2.setNumThreads(1)            # a background job on one core
     matting = Matting(options.network)
