@@ -8,7 +8,7 @@ import pytest
 from diception_ros.lab.datasets.cutouts import Cutouts
 from diception_ros.lab.datasets.paste import paste
 from diception_ros.lab.datasets.records import KNOWN, record
-from diception_ros.tasks import Person, Truth
+from diception_ros.tasks import CATEGORIES, Person, Truth
 
 
 @pytest.fixture
@@ -117,3 +117,15 @@ def test_a_photograph_without_any_label_can_be_clicked_where_something_is_pasted
     found = [record(pasted) for pasted in pastes(bare, bank)]
     assert sum(f['clickable'].sum() for f in found) > 40
     assert not any(f['known'][KNOWN.index('pose')] for f in found)
+
+
+def test_what_may_be_a_bottle_is_no_bottle_and_not_known_to_be_none(bank):
+    bank.people.clear()
+    bank.things[0].update(name='glass')
+    everywhere = np.ones((120, 160), bool)
+    known = {f'semantic:{name}': everywhere for name in CATEGORIES}
+    pasted = paste(photograph(known=known), bank, np.random.default_rng(0), 1)
+    own = pasted.instances > 0
+    assert own.any() and set(pasted.categories.values()) == {'thing'}
+    assert np.array_equal(~pasted.known['semantic:bottle'], own)
+    assert pasted.known['semantic:floor'].all()

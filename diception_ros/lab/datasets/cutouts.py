@@ -34,6 +34,7 @@ import cv2
 import numpy as np
 
 from diception_ros.lab.datasets.splits import split_of
+from diception_ros.tasks import CATEGORIES
 
 LICENCES = {
     'clothing': 'CC0-1.0', 'caltech101': 'CC-BY-4.0', 'trashnet': 'MIT', 'grocery': 'MIT',
@@ -64,6 +65,13 @@ DEFAULT_METRES = .3
 # Classes of garments and litter are seen from above, as they lie
 FLAT = {*'t-shirt longsleeve pants shirt shoes dress shorts outwear hat skirt'.split(),
         'cardboard', 'glass', 'metal', 'paper', 'plastic', 'trash', 'pizza', 'scissors', 'wrench'}
+THING = 'thing'                # the category of what has none of ours
+# What cut-outs are called in the sources -> category; and what else some of a class may be
+CATEGORY_OF = {'cup': 'cup', 'chair': 'chair', 'windsor_chair': 'chair', 'bonsai': 'plant',
+               'sunflower': 'plant', 'laptop': 'laptop'}
+UNSURE = {'glass': ('bottle', 'cup'), 'plastic': ('bottle', 'cup', 'bag'),
+          'metal': ('bottle', 'cup'), 'Packages': ('bottle', 'box'), 'ewer': ('cup', 'bottle'),
+          'lotus': ('plant',), 'cardboard': ('box',), 'trash': ('bottle', 'cup', 'bag', 'box')}
 MOST_DOUBT = .22
 MOST_DOUBT_OF_PEOPLE = .33        # other teachers judge them too
 BORDERS = ('left', 'top', 'right', 'bottom')
@@ -95,6 +103,17 @@ class Cutouts:
     def image(self, entry):
         """RGBA uint8 (H, W, 4) of an entry; not to be written to."""
         return _image(str(self.folder / 'images' / entry['file']))
+
+
+def category_of(entry):
+    """A cut-out's category; THING where it is of none of CATEGORIES."""
+    name = 'person' if entry['kind'] == 'person' else CATEGORY_OF.get(entry['name'], THING)
+    return name if name in CATEGORIES else THING
+
+
+def unsure_of(entry):
+    """Categories that a cut-out may be of although it is not said to be."""
+    return tuple(c for c in UNSURE.get(entry['name'], ()) if c in CATEGORIES)
 
 
 def _split_of(key):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from diception_ros.lab.datasets.cutouts import category_of, unsure_of
 from diception_ros.tasks import CATEGORIES, Person
 from diception_ros.tasks.skeleton import MIRROR
 
@@ -13,17 +14,6 @@ MAX_PASTED = 4
 PEOPLE_SHARE = .3                # of what is pasted
 LEAST_SHOWN = .35                # of a cut-out's area: no mask is asked for of what is covered more
 SURE_REACH = .1                  # of a person's height: where a known joint decides about poses
-# What cut-outs are called in the sources -> category
-CATEGORY_OF = {'cup': 'cup', 'chair': 'chair', 'windsor_chair': 'chair', 'bonsai': 'plant',
-               'sunflower': 'plant', 'laptop': 'laptop'}
-THING = 'thing'
-
-
-def category_of(entry):
-    """A cut-out's category, 'thing' where it is of none of ours."""
-    name = 'person' if entry['kind'] == 'person' else CATEGORY_OF.get(entry['name'], THING)
-    return name if name in CATEGORIES else THING
-
 
 def paste(truth, cutouts, rng, count=None):
     """A Truth with 1 to MAX_PASTED cut-outs pasted into a photograph, or `count` of them.
@@ -82,7 +72,7 @@ def paste(truth, cutouts, rng, count=None):
             _know_pose(known, person, instances == label, rgba.shape[0])
         for task in known:
             if task.startswith('semantic:'):
-                known[task][part][mask] = True
+                known[task][part][mask] = task.partition(':')[2] not in unsure_of(entry)
     area = np.bincount(instances.ravel(), minlength=1 + max(categories, default=0))
     whole = truth.where_known('segmentation')
     known['segmentation'] = ~old if whole is None else whole | ~old

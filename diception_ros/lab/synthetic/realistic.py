@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from diception_ros.lab.datasets.cutouts import THING, category_of, unsure_of
 from diception_ros.lab.synthetic import mannequin
 from diception_ros.lab.synthetic import solids as shapes
 from diception_ros.lab.synthetic.billboards import Billboard
@@ -15,13 +16,6 @@ from diception_ros.lab.synthetic.scene import FLOOR, PHOTO, WALL
 from diception_ros.lab.synthetic.textures import NAMES
 from diception_ros.tasks import CATEGORIES
 
-THING = 'thing'                 # the category of what has none of ours
-# What cut-outs of the sources are; others are things, and some may be one of UNSURE
-CATEGORY_OF = {'cup': 'cup', 'chair': 'chair', 'windsor_chair': 'chair', 'bonsai': 'plant',
-               'sunflower': 'plant', 'laptop': 'laptop'}
-UNSURE = {'glass': ('bottle', 'cup'), 'plastic': ('bottle', 'cup', 'bag'),
-          'metal': ('bottle', 'cup'), 'Packages': ('bottle',), 'ewer': ('cup',),
-          'water_lilly': ('plant',), 'lotus': ('plant',), 'cardboard': ('box',)}
 BACKDROP_SHARE = .2            # of scenes: things and people before a photograph
 LEAST_SEEN = .1                 # radians: what is smaller to the camera is enlarged, up to twice
 
@@ -31,7 +25,7 @@ class RealDraw(Draw):
 
     def __init__(self, rng, level, assets):
         self.assets = assets
-        self.boards, self.phantoms, self.photos, self.unsure = [], [], {}, set()
+        self.boards, self.phantoms, self.photos, self.unsure = [], [], {}, {}
         self.on_table = None
         super().__init__(rng, level)
         if rng.random() < .4:
@@ -47,7 +41,7 @@ class RealDraw(Draw):
         things = things or (2, 5 + round(4 * self.level * rng.random()))
         scene = super().scene(keep, people, things)
         scene.nooks = rng.uniform(.3, 1)
-        scene.boards, scene.unsure = self.boards, frozenset(self.unsure)
+        scene.boards, scene.unsure = self.boards, self.unsure
         if self.phantoms:
             scene.phantoms = shapes.stack(self.phantoms)
         if self.photos:
@@ -121,8 +115,8 @@ class RealDraw(Draw):
     def random_thing(self):
         rng, real = self.dice, bool(self.assets.cutouts)
         kinds = (super().random_thing, self.real_thing, self.chair, self.shelf, self.plant,
-                 self.garment, self.parcel, self.stool, self.crate, self.bed)
-        weights = (.2, .24 * real, .12, .08, .07, .13 * real, .1, .04, .05, .03)
+                 self.garment, self.parcel, self.stool, self.crate, self.bed, self.sofa)
+        weights = (.2, .24 * real, .12, .08, .07, .13 * real, .1, .04, .05, .03, .07)
         rng.choices(kinds, weights)[0]()
 
     def building(self):
@@ -141,6 +135,12 @@ class RealDraw(Draw):
     def on_wall(self):
         """A door, a window, or a poster with a photograph."""
         rng = self.dice
+        if rng.random() < .08:          # a screen on the wall
+            half, number = rng.uniform(.3, .7), self.thing('tv')
+            image = self.photo_paint('scene', 2 * half, .6) or self.paint((.01, .01, .02), gloss=.5)
+            self.against_wall(half, rng.uniform(.03, .1), rng.uniform(.7, 1.3), 1.1 * half, number,
+                              image)
+            return
         size = rng.uniform(.3, 1.1)
         paint = self.photo_paint('scene', size, .5, rng.choice((0, .1)))
         if paint is None:
@@ -453,6 +453,13 @@ class RealDraw(Draw):
         """See `Draw.sofa`."""
         self.renamed('sofa', super().sofa)
 
+    def coat(self, colour, scale=(.5, 2), plain=.7, gloss=0.0):
+        """See `Draw.coat`; now and then cloth or another surface of a photograph."""
+        rng = self.dice
+        kind, size = rng.choice(('cloth', 'floor')), 1 / rng.uniform(*scale)
+        cloth = self.photo_paint(kind, size, .12, gloss)
+        return super().coat(colour, scale, plain, gloss) if cloth is None else cloth
+
     def cupboard(self):
         """See `Draw.cupboard`."""
         self.renamed('cupboard', super().cupboard)
@@ -639,8 +646,9 @@ class RealDraw(Draw):
 
     def named(self, entry):
         """A new instance of a cut-out thing."""
-        self.unsure.update(UNSURE.get(entry['name'], ()))
-        return self.thing(CATEGORY_OF.get(entry['name'], THING))
+        number = self.thing(category_of(entry))
+        self.unsure[number] = unsure_of(entry)
+        return number
 
     def gain(self):
         rng = self.dice

@@ -79,9 +79,9 @@ class _Seen:
         if scene.boards:
             depth, normals = depth.copy(), [n.copy() for n in normals]
             flat = billboards.show(scene.boards, camera, depth, instances, normals)
-            known = _known(scene, flat)
+            known = _known(scene, flat, instances)
         if scene.backdrop is not None:
-            known = _forget(known or _known(scene, np.zeros(depth.shape, bool)),
+            known = _forget(known or _known(scene, np.zeros(depth.shape, bool), instances),
                             instances, self.surface < FACES)
         normal_map = np.empty((height, width, 3), np.float32)
         for i in range(3):
@@ -98,15 +98,17 @@ class _Seen:
                      camera_pose=camera.pose.copy(), known=known)
 
 
-def _known(scene, flat):
+def _known(scene, flat, instances):
     """Truth.known of a scene with billboards, which have no normals of their own; `flat` bool
     (H, W) is where they are seen."""
     everywhere = np.ones(flat.shape, bool)
     known = {task: everywhere for task in ('depth', 'entities', 'segmentation')}
     known['normals'], known['pose'] = ~flat, everywhere.copy()
     for category in CATEGORIES:
-        if category not in scene.unsure:
-            known[f'semantic:{category}'] = everywhere
+        known[f'semantic:{category}'] = everywhere
+        unsure = [number for number, maybe in scene.unsure.items() if category in maybe]
+        if unsure:
+            known[f'semantic:{category}'] = ~np.isin(instances, unsure)
     return known
 
 

@@ -59,7 +59,7 @@ class Scene:
     nooks: float = 0.0       # how much darker it is close behind and beside things, 0 to 1
     backdrop: np.ndarray | None = None    # uint8 (H, W, 3), sRGB: a photograph without people in
     #                          place of room and sky, of which then nothing else is known
-    unsure: frozenset = frozenset()   # categories that some instance may have unsaid
+    unsure: dict = field(default_factory=dict)    # instance id -> categories that it may be of
 
     def casters(self):
         """Solids that throw shadows."""
