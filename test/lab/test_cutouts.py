@@ -50,10 +50,12 @@ def test_cut_outs_are_read_by_split_and_their_absence_says_how_they_are_made(tmp
     rgba = np.full((8, 6, 4), 200, np.uint8)
     cv2.imwrite(str(tmp_path / 'images/a.webp'), rgba)
     lines = [{'key': 'b', 'rejected': 'doubtful', 'file': 'b.webp'},
-             {'key': 'a/1.jpg', 'file': 'a.webp', 'kind': 'thing'}]
+             {'key': 'a/1.jpg', 'file': 'a.webp', 'kind': 'thing',
+              'source': 'a', 'flat': False}]
     (tmp_path / 'index.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
     bank = cutouts.Cutouts(tmp_path, split_of('a', '1'))
     assert [e['key'] for e in bank.things] == ['a/1.jpg'] and bank.people == []
     assert bank.image(bank.things[0]).shape == (8, 6, 4)
+    assert bank.thing(.99) == bank.things[0] and bank.thing(.5, flat=True) is None
     with pytest.raises(ValueError, match='nobody'):
         cutouts.Cutouts(tmp_path, 'nobody')

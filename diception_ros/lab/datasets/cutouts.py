@@ -99,6 +99,21 @@ class Cutouts:
             raise ValueError(f'{index}: no cut-outs of the split {split!r}')
         self.people = [e for e in self.entries if e['kind'] == 'person']
         self.things = [e for e in self.entries if e['kind'] == 'thing']
+        self._by_source = {}
+        for e in self.things:
+            self._by_source.setdefault(e['source'], []).append(e)
+        self._flat = {s: f for s, es in self._by_source.items() if (f := [e for e in es
+                                                                          if e['flat']])}
+
+    def thing(self, number, flat=False):
+        """A thing, `number` in [0, 1) says which: each source as often as another; with `flat` one
+        that lies. None where there is none."""
+        sources = self._flat if flat else self._by_source
+        if not sources:
+            return None
+        which, number = divmod(number * len(sources), 1)
+        entries = list(sources.values())[int(which)]
+        return entries[int(number * len(entries))]
 
     def image(self, entry):
         """RGBA uint8 (H, W, 4) of an entry; not to be written to."""

@@ -90,10 +90,7 @@ def draw(cutouts, rng, people=PEOPLE_SHARE):
     """An entry: a person in `people` of all cases, each source of things as often as another."""
     if cutouts.people and (not cutouts.things or rng.random() < people):
         return cutouts.people[rng.integers(len(cutouts.people))]
-    sources = sorted({e['source'] for e in cutouts.things})
-    source = sources[rng.integers(len(sources))]
-    entries = [e for e in cutouts.things if e['source'] == source]
-    return entries[rng.integers(len(entries))]
+    return cutouts.thing(rng.random())
 
 
 def resized(rgba, height):

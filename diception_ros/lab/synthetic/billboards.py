@@ -58,15 +58,20 @@ class Billboard:
         # no more texels than there are pixels, or they would flicker
         extent = np.maximum(np.ptp(ends, axis=1), 1)
         shrink = np.minimum(1, extent / (wide, high))
-        linear = rgba.astype(np.float32) * np.float32(1 / 255)
-        linear[..., :3] *= linear[..., :3] * (.8 + .2 * linear[..., :3])    # about ** 2.2
-        linear[..., :3] *= linear[..., 3:]
+        alpha = np.ascontiguousarray(rgba[..., 3])
+        image = cv2.multiply(np.ascontiguousarray(rgba[..., :3]), cv2.merge([alpha] * 3),
+                             scale=1 / 255)
         if shrink.min() < .9:
             small = np.maximum(2, np.round((wide, high) * shrink)).astype(int)
-            linear = cv2.resize(linear, small.tolist(), interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, small.tolist(), interpolation=cv2.INTER_AREA)
+            alpha = cv2.resize(alpha, small.tolist(), interpolation=cv2.INTER_AREA)
             step = (wide, high) / small
             project = project @ np.array([[step[0], 0, step[0] / 2 - .5],
                                           [0, step[1], step[1] / 2 - .5], [0, 0, 1]])
+        linear = np.empty((*alpha.shape, 4), np.float32)
+        linear[..., 3] = alpha * np.float32(1 / 255)
+        colour = image / np.maximum(alpha, 1)[..., None].astype(np.float32)
+        linear[..., :3] = colour * colour * (.8 + .2 * colour) * linear[..., 3:]    # about ** 2.2
         project = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]]) @ project
         image = cv2.warpPerspective(linear, project, size.tolist(), flags=cv2.INTER_LINEAR)
         normal = np.cross(matrix[:, 0], matrix[:, 1])
@@ -90,16 +95,20 @@ class Billboard:
         return self.foot + along * self.right + above * self.up
 
 
-def show(boards, camera, depth, instances, normals, colour=None, light=None):
-    """Puts billboards into a picture, in place.
+def warp(boards, camera):
+    """Billboards that a camera may see, from the farthest to the nearest, with what they show."""
+    found = [(board, board.warped(camera)) for board in boards]
+    found = [(board, seen) for board, seen in found if seen is not None]
+    return sorted(found, key=lambda pair: -float(np.median(pair[1][2])))
+
+
+def show(found, camera, depth, instances, normals, colour=None, light=None):
+    """Puts billboards, as `warp` returns them, into a picture, in place.
 
     depth float32 (H, W), instances int32 (H, W), normals: three float32 (H * W,); colour and light
     float32 (3, H * W), linear. Returns the mask bool (H, W) of where billboards are seen.
     """
     shown = np.zeros(depth.shape, bool)
-    found = [(board, board.warped(camera)) for board in boards]
-    found = [(board, seen) for board, seen in found if seen is not None]
-    found.sort(key=lambda pair: -float(np.median(pair[1][2])))
     planes = [n.reshape(depth.shape) for n in normals]
     shape = (3, *depth.shape)
     for board, (part, image, distance) in found:

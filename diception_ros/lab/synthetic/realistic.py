@@ -113,7 +113,7 @@ class RealDraw(Draw):
         return super().thing(category)
 
     def random_thing(self):
-        rng, real = self.dice, bool(self.assets.cutouts)
+        rng, real = self.dice, self.has_things()
         kinds = (super().random_thing, self.real_thing, self.chair, self.shelf, self.plant,
                  self.garment, self.parcel, self.stool, self.crate, self.bed, self.sofa)
         weights = (.2, .24 * real, .12, .08, .07, .13 * real, .1, .04, .05, .03, .07)
@@ -210,7 +210,7 @@ class RealDraw(Draw):
         rng = self.dice
         kinds = (super().small, self.bottle, self.cup, self.bowl, self.carton, self.book,
                  self.fruit, self.small_real)
-        weights = (.16, .12, .13, .08, .16, .08, .07, .3 * bool(self.assets.cutouts))
+        weights = (.16, .12, .13, .08, .16, .08, .07, .3 * self.has_things())
         rng.choices(kinds, weights)[0](spot, size, bottom)
 
     # Each of these: `spot` (x, y), `size` about half of its width in metres, `bottom` z.
@@ -636,13 +636,9 @@ class RealDraw(Draw):
 
     # -- cut-outs ---------------------------------------------------------------------------------
 
-    def cutout(self, flat=None):
-        """An entry of a thing, or None: of each source as often as of another."""
-        rng, entries = self.dice, self.assets.cutouts.things
-        sources = sorted({e['source'] for e in entries})
-        source = rng.choice(sources)
-        entries = [e for e in entries if e['source'] == source and flat in (None, e['flat'])]
-        return rng.choice(entries) if entries else None
+    def has_things(self):
+        """Whether there are cut-outs of things."""
+        return bool(self.assets.cutouts and self.assets.cutouts.things)
 
     def named(self, entry):
         """A new instance of a cut-out thing."""
@@ -689,7 +685,7 @@ class RealDraw(Draw):
 
     def real_thing(self):
         """A cut-out thing that stands on the floor."""
-        entry = self.cutout()
+        entry = self.assets.cutouts.thing(self.dice.random())
         long = entry['metres']
         spot = self.spot(max(.1, .4 * long), self.near(), self.far())
         if spot:
@@ -698,7 +694,7 @@ class RealDraw(Draw):
 
     def garment(self):
         """A cut-out that lies on the floor."""
-        entry = self.cutout(flat=True)
+        entry = self.assets.cutouts.thing(self.dice.random(), flat=True)
         spot = entry and self.spot(.35 * entry['metres'], .8, 3.5)
         if spot:
             self.lay(entry, spot, 0.0, entry['metres'], self.named(entry))
@@ -706,7 +702,7 @@ class RealDraw(Draw):
     def small_real(self, spot, size, bottom):
         """A cut-out that stands or lies on a table."""
         rng = self.dice
-        entry = self.cutout()
+        entry = self.assets.cutouts.thing(rng.random())
         long = min(entry['metres'], rng.uniform(1.6, 3.2) * size)
         if entry['flat'] and rng.random() < .7:
             self.lay(entry, spot, bottom, 1.2 * long, self.named(entry))

@@ -34,7 +34,7 @@ def render(scene, camera, photo=None, rgb_scale=1):
     smooth_creases(large.surface, large.normals, colour, (height, width))
     smooth_edges(scene, large.camera, large.placed, large.surface, colour, FACES)
     if scene.boards:
-        billboards.show(scene.boards, large.camera, large.depth, large.surface, large.normals,
+        billboards.show(large.boards, large.camera, large.depth, large.surface, large.normals,
                         colour, np.stack(light))
     truth.rgb = photograph.develop(colour.reshape(3, height, width), photo)
     return truth
@@ -50,6 +50,7 @@ class _Seen:
         self.depth, self.surface = _room(scene, camera.pose, x, y)
         self.placed = Placed(scene.solids, camera.pose)
         cast(self.placed, x, y, self.depth, self.surface, FACES)
+        self.boards = billboards.warp(scene.boards, camera)
         self.rows = self.surface.ravel().astype(np.intp)
         self.z = self.depth.ravel().copy()
 
@@ -78,7 +79,7 @@ class _Seen:
         depth, normals, known = self.depth, self.normals, None
         if scene.boards:
             depth, normals = depth.copy(), [n.copy() for n in normals]
-            flat = billboards.show(scene.boards, camera, depth, instances, normals)
+            flat = billboards.show(self.boards, camera, depth, instances, normals)
             known = _known(scene, flat, instances)
         if scene.backdrop is not None:
             known = _forget(known or _known(scene, np.zeros(depth.shape, bool), instances),
