@@ -25,6 +25,8 @@ def evaluate(
         help='easy, full, or a difficulty from 0 to 1; default easy.')] = None,
     scenes: Annotated[int | None, typer.Option(
         min=1, help='How many scenes of the split; default 200.')] = None,
+    pictures: Annotated[int | None, typer.Option(
+        min=1, help='Of each source in DATA at most so many, evenly; default all.')] = None,
     split: Annotated[str | None, typer.Option(
         help='test, validation or train; default test, and of DATA that names no splits all.')
     ] = None,
@@ -48,6 +50,8 @@ def evaluate(
         raise Failure(f'--split {split}: use test, validation or train')
     if data is not None and (worlds or scenes):
         raise Failure('--worlds, --scenes: are of synthetic scenes; leave them out with DATA')
+    if data is None and pictures:
+        raise Failure('--pictures: is of DATA; synthetic scenes are counted by --scenes')
     if worlds not in (None, 'easy', 'full'):
         try:
             worlds = float(worlds)
@@ -66,7 +70,7 @@ def evaluate(
     from diception_ros.model import DiceptionPipeline
     pipe = DiceptionPipeline.from_pretrained(model, device=device, dtype=dtype)
     if data is not None:
-        _on_pictures(pipe, model, data, split and (split,), sheet, json)
+        _on_pictures(pipe, model, data, split and (split,), pictures, sheet, json)
     else:
         _on_scenes(pipe, model, 'easy' if worlds is None else worlds, scenes or 200,
                    split or 'test', sheet, json)
@@ -105,7 +109,7 @@ def _on_scenes(pipe, model, worlds, scenes, split, sheet, json) -> None:
     Console().print(table)
 
 
-def _on_pictures(pipe, model, data, splits, sheet, json) -> None:
+def _on_pictures(pipe, model, data, splits, pictures, sheet, json) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -119,7 +123,7 @@ def _on_pictures(pipe, model, data, splits, sheet, json) -> None:
             def begin(total):
                 progress.stage('evaluating', total)
                 return progress.update
-            figures = photographs.evaluate(pipe, data, splits, begin)
+            figures = photographs.evaluate(pipe, data, splits, pictures, begin)
     except ValueError as error:
         raise Failure(str(error)) from None
     if sheet is not None:

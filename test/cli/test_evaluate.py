@@ -50,6 +50,7 @@ def test_synthetic_scenes_are_measured_without_a_folder(tiny_model, capsys):
 @pytest.mark.parametrize('more, said', [
     (('missing',), 'missing: no such folder'),
     (('mine', '--scenes', '3'), '--worlds, --scenes'),
+    (('--pictures', '3'), '--pictures: is of DATA'),
     (('mine', '--split', 'all'), '--split all'),
     (('empty',), 'no data set'),
     (('unlabelled',), 'nothing is known')])

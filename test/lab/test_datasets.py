@@ -119,6 +119,15 @@ def test_records_are_the_same_for_the_same_number_and_show_the_picture_at_twice_
         Records({**config, 'sources': {'yours': 1}}, 'train', (32, 24))
 
 
+def test_pictures_without_any_label_are_drawn_where_they_are_asked_for_alone(folder):
+    write(folder.parent / 'bare/rgb/c.png', colourful(2))
+    (folder.parent / 'bare/dataset.json').write_text(json.dumps({'splits': EVERYONE}))
+    both = {'data': folder.parent}
+    assert Records(both, 'train', (8, 8)).sources == ['mine']
+    asked = Records({**both, 'sources': {'bare': 1}}, 'train', (8, 8))
+    assert asked.sources == ['bare'] and not asked[0]['known'].any()
+
+
 @pytest.mark.parametrize('spoil, said', [
     (lambda root: (root / 'labels.jsonl').write_text('{}'), 'labels.jsonl, line 1'),
     (lambda root: (root / 'dataset.json').write_text('['), 'dataset.json: not JSON'),

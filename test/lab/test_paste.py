@@ -7,7 +7,7 @@ import pytest
 
 from diception_ros.lab.datasets.cutouts import Cutouts
 from diception_ros.lab.datasets.paste import paste
-from diception_ros.lab.datasets.records import KNOWN, record
+from diception_ros.lab.datasets.records import KNOWN, Records, record
 from diception_ros.tasks import CATEGORIES, Person, Truth
 
 
@@ -129,3 +129,13 @@ def test_what_may_be_a_bottle_is_no_bottle_and_not_known_to_be_none(bank):
     assert own.any() and set(pasted.categories.values()) == {'thing'}
     assert np.array_equal(~pasted.known['semantic:bottle'], own)
     assert pasted.known['semantic:floor'].all()
+
+
+def test_records_paste_into_every_picture_of_which_nothing_is_known(bank, tmp_path):
+    root = tmp_path / 'bare'
+    (root / 'rgb').mkdir(parents=True)
+    cv2.imwrite(str(root / 'rgb/c.png'), np.full((120, 160, 3), 128, np.uint8))
+    (root / 'dataset.json').write_text('{"splits": {"train": "all"}}')
+    records = Records({'data': root, 'cutouts': bank.folder, 'pasted': 0.01}, 'train', (64, 48))
+    asked = [records[number]['known'][KNOWN.index('segmentation')] for number in range(20)]
+    assert np.mean(asked) > 0.8          # now and then nothing fits

@@ -47,6 +47,10 @@ class Union(Dataset):
                     for part in parts for name in part.names}
         self.names = sorted(self._of)
 
+    def is_labelled(self, name: str) -> bool:
+        part, own = self._of[name]
+        return part.is_labelled(own)
+
     def is_measured(self, name: str) -> bool:
         part, own = self._of[name]
         return part.is_measured(own)

@@ -29,5 +29,9 @@ class Dataset:
         """Whether the picture's labels speak of somebody, told without reading it."""
         return False
 
+    def is_labelled(self, name: str) -> bool:
+        """Whether the picture may have a truth, told without reading it."""
+        return True
+
     def is_measured(self, name: str) -> bool:
         return self.split(name) in self.measured

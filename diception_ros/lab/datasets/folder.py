@@ -32,7 +32,7 @@ class Folder(Dataset):
             raise ValueError(f'{self.folder}/rgb: no .jpg, .jpeg or .png in it')
         about = _json(self.folder / 'dataset.json')
         self.splits = about.get('splits', {})
-        labelled = any((self.folder / part).exists() for part in (
+        self._labelled = labelled = any((self.folder / part).exists() for part in (
             'depth', 'normals', self.INSTANCES, 'categories', 'labels.jsonl'))
         if self.splits or not labelled:
             self.measured = ('test',) if labelled else ()
@@ -59,6 +59,9 @@ class Folder(Dataset):
             if names == 'all' or name in names or Path(name).stem in names:
                 return split
         return split_of(self.folder.name, name)
+
+    def is_labelled(self, name: str) -> bool:
+        return self._labelled
 
     def shows_people(self, name: str) -> bool:
         line = self.lines.get(Path(name).stem, {})

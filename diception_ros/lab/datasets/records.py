@@ -185,7 +185,11 @@ class Records:
                  seed: int = 0):
         """config:
             data        folder of a data set (see `diception_ros.lab.datasets`), or a list of them
-            sources     {source: weight} of those to be used; default: all by number of pictures
+            sources     {source: weight} of those to be used; default: by number of pictures all
+                        that are labelled, and with `cutouts` the others as well
+            cutouts     folder of cut-outs (`lab.datasets.cutouts`) to paste into the pictures
+            pasted      share of the pictures that they are pasted into, besides those of which
+                        nothing is known; default 0.5
             people      share of the records whose picture shows somebody; default: as it comes
             rgb_scale   1, or 2: the camera picture at twice the size of the targets
             least_area  of a crop, as a share of its picture; default 0.35
@@ -201,7 +205,9 @@ class Records:
         for folder in folders:
             dataset = open_dataset(folder)
             for name in dataset.names:
-                if dataset.split(name) == split:
+                if dataset.split(name) == split and (
+                        dataset.is_labelled(name) or config.get('cutouts')
+                        or dataset.source(name) in (config.get('sources') or ())):
                     self._pictures.setdefault(dataset.source(name), []).append((dataset, name))
         if not self._pictures:
             where = ', '.join(map(str, folders))
@@ -245,7 +251,8 @@ class Records:
         pictures = (self._peopled if peopled else self._pictures)[source]
         dataset, name = pictures[rng.integers(len(pictures))]
         whole = dataset.truth(name)
-        if self._pasted and rng.random() < self._pasted:
+        pasted = rng.random() < self._pasted
+        if self._pasted and (pasted or whole.known == {}):     # else it would teach nothing
             whole = paste(whole, self._cutouts, rng)
         height, width = whole.rgb.shape[:2]
         box = random_box(rng, width, height, self._least)

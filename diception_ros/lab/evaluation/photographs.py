@@ -34,14 +34,15 @@ FIGURES = {
     'entities.sure': ('entities with a score over .8: share that is right', False)}
 
 
-def evaluate(pipe, data, splits: Sequence[str] | None = None,
+def evaluate(pipe, data, splits: Sequence[str] | None = None, at_most: int | None = None,
              begin: Callable[[int], Callable[[int], None]] = lambda total: lambda done: None,
              ) -> dict[str, dict]:
     """Figures of `pipe` on the labelled pictures of a data set: a folder, or what `open_dataset`
     gives.
 
     splits: those whose pictures count; None = 'test', or all of a folder whose dataset.json names
-    no splits. Raises ValueError, one line, where there is no data set or nothing is labelled.
+    no splits. at_most: so many pictures of each source, evenly from all, for a quick look. Raises
+    ValueError, one line, where there is no data set or nothing is labelled.
     begin(total) gives what is told how many pictures are done.
     Returns {'all': {'pictures': N, 'model': {...}, 'blind': {...}}, <source>: ...} with those of
     FIGURES that a truth is there for, and semantic.<category>. Depth, click: means over pictures,
@@ -50,7 +51,7 @@ def evaluate(pipe, data, splits: Sequence[str] | None = None,
     evenly from top to bottom, one instance over all, nobody.
     """
     dataset = open_dataset(data) if isinstance(data, (str, Path)) else data
-    names = measured_names(dataset, splits)
+    names = measured_names(dataset, splits, at_most)
     sums: dict[str, Sums] = {'all': Sums()}
     tell = begin(len(names))
     for number, name in enumerate(names, 1):
@@ -66,10 +67,16 @@ def evaluate(pipe, data, splits: Sequence[str] | None = None,
     return {key: total.figures() for key, total in sums.items()}
 
 
-def measured_names(dataset: Dataset, splits: Sequence[str] | None) -> list[str]:
+def measured_names(dataset: Dataset, splits: Sequence[str] | None,
+                   at_most: int | None = None) -> list[str]:
     """The pictures that figures are taken of: those of the splits, or what a data set says."""
-    return [name for name in dataset.names if name not in NOT_JUDGED and (
-        dataset.split(name) in splits if splits else dataset.is_measured(name))]
+    of: dict[str, list[str]] = {}
+    for name in dataset.names:
+        if name not in NOT_JUDGED and (
+                dataset.split(name) in splits if splits else dataset.is_measured(name)):
+            of.setdefault(dataset.source(name), []).append(name)
+    return [name for names in of.values()
+            for name in names[::-(-len(names) // (at_most or len(names)))]]
 
 
 class Sums:

@@ -10,7 +10,7 @@ import pytest
 
 from diception_ros.lab.datasets import open_dataset
 from diception_ros.lab.datasets.records import CONVENTIONS
-from diception_ros.lab.evaluation.photographs import evaluate, row_order
+from diception_ros.lab.evaluation.photographs import evaluate, measured_names, row_order
 from diception_ros.model import Perception
 from diception_ros.tasks import task_named
 
@@ -111,6 +111,15 @@ def test_the_order_of_a_row_is_that_of_depths_apart():
     assert row_order(depth, depth) == 0
     assert row_order(np.ones_like(depth), depth) == 0.5
     assert np.isnan(row_order(depth, np.ones_like(depth)))
+
+
+def test_a_quick_look_takes_pictures_evenly_of_every_source(folder):
+    for number in range(7):
+        (folder / f'rgb/c{number}.png').write_bytes((folder / 'rgb/a.png').read_bytes())
+    dataset = open_dataset(folder)
+    assert measured_names(dataset, None) == dataset.names
+    assert measured_names(dataset, None, 3) == ['a.png', 'c1.png', 'c4.png']
+    assert measured_names(dataset, None, 100) == dataset.names
 
 
 def test_a_folder_of_which_nothing_is_known_is_refused_in_one_line(folder):
