@@ -73,7 +73,7 @@ UNSURE = {'glass': ('bottle', 'cup'), 'plastic': ('bottle', 'cup', 'bag'),
           'metal': ('bottle', 'cup'), 'Packages': ('bottle', 'box'), 'ewer': ('cup', 'bottle'),
           'lotus': ('plant',), 'cardboard': ('box',), 'trash': ('bottle', 'cup', 'bag', 'box')}
 MOST_DOUBT = .22
-MOST_DOUBT_OF_PEOPLE = .33        # other teachers judge them too
+MOST_DOUBT_OF_PEOPLE = .55        # other teachers judge them too
 BORDERS = ('left', 'top', 'right', 'bottom')
 PASCAL_PERSON = 15
 

@@ -65,8 +65,9 @@ def random_camera(dice, level):
     warm = dice.gauss(0, .13)
     photo.balance = (1 + warm, 1.0, 1 - warm)
     photo.green = 1 + dice.gauss(0, .04)
-    photo.key = min(.8, max(.15, dice.gauss(.46, .12)))
-    photo.contrast = dice.uniform(.85, 1.3)
+    photo.key = min(.8, max(.15, dice.gauss(.48, .11)))
+    photo.contrast = dice.uniform(.93, 1.4)
+    photo.blur *= .8
     photo.noise *= .7
     if dice.random() < .5:
         photo.sharpen = dice.uniform(.2, 1.2)
