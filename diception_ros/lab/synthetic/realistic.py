@@ -40,7 +40,7 @@ class RealDraw(Draw):
             things = things or (0, 2)
         things = things or (2, 5 + round(4 * self.level * rng.random()))
         scene = super().scene(keep, people, things)
-        scene.nooks = rng.uniform(.3, 1)
+        scene.nooks = rng.uniform(.1, .6)
         scene.boards, scene.unsure = self.boards, self.unsure
         if self.phantoms:
             scene.phantoms = shapes.stack(self.phantoms)
