@@ -200,6 +200,7 @@ class CameraModel:
         return xy
 
 
+@np.errstate(all='ignore')  # CameraModel refuses what is not finite
 def matrices_of_image(K, P, size, image_size, binning=(0, 0), roi=(0, 0, 0, 0)):
     """Bring the matrices of a CameraInfo to the image that came with it.
 

@@ -40,6 +40,7 @@ class Inputs:
         self._bit_depth = BitDepth(self._tell_bits)
         self._camera_info = None
         self._cameras = CameraCache()
+        self._meant = {''}                  # what was said of how camera_info is taken
         self._references = collections.deque(maxlen=10)     # reference_depth
         self._clouds = collections.deque(maxlen=10)         # reference_points
 
@@ -90,7 +91,6 @@ class Inputs:
         if not self._node.enabled:
             return
         self._node.health.count('received')
-        self._heeded = self._listeners_now()
         try:
             images.check(message)  # here, so that a broken message displaces no good one
         except images.ImageError as error:
@@ -103,6 +103,7 @@ class Inputs:
         if not self._rate_limit.admits(now, node.settings['max_rate']):
             node.health.count('dropped')
             return
+        self._heeded = self._listeners_now()
         dropped = node.worker.offer(Frame(message, now, node.generation))
         node.health.count('dropped', dropped)
         if dropped and not node.settings['drop_frames']:
@@ -143,7 +144,6 @@ class Inputs:
         still = bool(self._images.latching()) and self._latest is not None
         if still and self._heeded != self._listeners_now():
             # It holds until another comes, also for who listens, clicks or sets something now.
-            self._heeded = self._listeners_now()
             node.health.count('received')
             self._offer(self._latest)
         silence = time.monotonic() - self._quiet_since
@@ -223,8 +223,10 @@ class Inputs:
         except ValueError as error:
             health.warn('camera', f'{topic}: {error}')
             return None, None
-        if meant:
-            health.mention(f'{topic}: {meant}')
+        kind = meant.rpartition(': ')[2]
+        if kind not in self._meant:  # once, also where the ROI moves from image to image
+            self._meant.add(kind)
+            health.tell(f'{topic}: {meant}')
         return model, stamped
 
     # ---- reference depth

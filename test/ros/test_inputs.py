@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
+from std_msgs.msg import Header
 
 from diception_ros.ros import inputs
 from diception_ros.ros.diagnostics import Health
@@ -155,6 +156,33 @@ def test_a_still_image_is_answered_anew_for_who_comes_later_and_is_no_silence():
     listening._quiet_since -= 100
     listening.every_second()
     assert lines == []
+
+
+def test_a_still_image_that_the_rate_limit_holds_back_is_answered_later():
+    graph = Graph({'/image': [(IMAGE, LATCHED)]})
+    graph.settings['max_rate'] = 1e-3
+    listening, _ = silent(graph, 0)
+    live = graph.subscribed[-2]
+    live.callback(image(7))
+    live.callback(image(8))
+    listening.every_second()
+    assert [frame.message.header.stamp.sec for frame in graph.offered] == [7]
+    graph.settings['max_rate'] = 0.0
+    listening.every_second()
+    listening.every_second()
+    assert [frame.message.header.stamp.sec for frame in graph.offered] == [7, 8]
+
+
+def test_how_a_camera_info_is_taken_is_said_once_also_where_its_roi_moves():
+    graph = Graph()
+    listening, lines = silent(graph, 0)
+    info = CameraInfo(width=64, height=48, k=[50.0, 0, 32, 0, 50, 24, 0, 0, 1])
+    for offset in (4, 8):
+        info.roi = RegionOfInterest(x_offset=offset, y_offset=0, width=32, height=48)
+        listening._on_camera_info(info)
+        listening.camera_for(Header(), 64, 48, graph.settings)
+    [line] = lines
+    assert line.startswith('/camera_info: ') and 'K is taken as of the image' in line
 
 
 def test_an_image_that_came_while_the_node_was_disabled_is_answered_when_it_is_enabled():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real launches, where launch is installed: all nodes live, frames answered, a clean end."""
 
+import array
 import importlib.util
 import os
 import re
@@ -9,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 from robot import PATIENCE, Robot, descendants, name_of
+from sensor_msgs.msg import CompressedImage
 
 from diception_ros.bags import rosbag2 as bags
 from diception_ros.ros.images import from_array
@@ -96,6 +99,18 @@ def test_one_camera_is_answered_in_its_namespace_with_the_parameters_that_were_g
     assert robot.own.count_subscribers('/clicked_point') == 1
     assert 'INFO] [1' not in robot.node.text()
     assert_ends_in_order(robot, 'diception_node')
+
+
+@pytest.mark.parametrize('image_topic', ['/camera/image_raw', '/camera/image_raw/compressed'])
+def test_compressed_images_are_answered_in_either_spelling_with_the_camera_info_beside_them(
+        launch, tiny_model, image_topic):
+    robot = launch('diception.launch.py', f'model:={tiny_model}', 'device:=cpu', 'tasks:=depth',
+                   f'image:={image_topic}', 'image_transport:=compressed')
+    robot.listen('depth/relative')
+    message = CompressedImage(header=robot.header(), format='jpeg')
+    message.data = array.array('B', cv2.imencode('.jpg', np.zeros((48, 64, 3)))[1].tobytes())
+    robot.ask(message, to='/camera/image_raw/compressed')
+    assert robot.own.count_subscribers('/camera/camera_info') == 1
 
 
 def test_a_killed_node_is_started_again_and_answers(launch, tiny_model):
@@ -203,6 +218,8 @@ def test_where_rviz_is_missing_nothing_is_left_running(launch, arguments):
     (('diception.launch.py', 'params_file:=/nowhere.yaml'),
      "argument 'params_file': there is no file '/nowhere.yaml'"),
     (('diception.launch.py', 'respawn:=perhaps'), "argument 'respawn': 'perhaps' is neither true"),
+    (('diception.launch.py', 'image_transport:=theora'),
+     "argument 'image_transport': 'theora' is neither raw nor compressed"),
     (('diception.launch.py', 'log_level:=loud'), "argument 'log_level': 'loud' is not one of"),
     (('demo.launch.py', 'rviz:=no', 'width:=wide'), "argument 'width': 'wide' is not an integer"),
     (('multi_camera.launch.py', 'cameras:=/nowhere.yaml'), "argument 'cameras': '/nowhere.yaml'"),
