@@ -2,7 +2,7 @@
 # make demo    sets everything up, then plays a recorded camera through the real node
 # make test    ruff and the whole test suite, as CI runs them
 # make venv    only the virtual environment; ROS_DISTRO=jazzy takes that distribution's wheels
-# make clean   removes what was built, but keeps the environments (.venv*)
+# make clean   removes what was built, but keeps the environments (.venv*) and demo/
 
 PYTHON ?= python3
 # From the command line only: a shell with ROS 2 sourced has it set, and the environment made here
@@ -61,6 +61,6 @@ $(BUILT): $(SOURCES) $(if $(wildcard $(COMPLETE)),,FORCE)
 	@touch $@
 
 clean:
-	rm -rf build dist install log demo *.egg-info .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist install log *.egg-info .ruff_cache .pytest_cache .hypothesis
 	rm -rf diception_ros/msg diception_ros/*.so
 	find diception_ros test -name __pycache__ -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ import pytest
 
 from diception_ros.bags.live import Graph, message_class
 from diception_ros.cli import Failure
+from diception_ros.ros.child_processes import ending_with_us
 from diception_ros.ros.isolation import DomainTaken, claim_domain, discovery_port, own_graph
 
 STRANGER = """
@@ -38,7 +39,7 @@ def stranger():
     def start(name, does, topic, namespace='/'):
         started.append(subprocess.Popen(
             [sys.executable, '-c', STRANGER, name, namespace, does, topic],
-            stdout=subprocess.PIPE, text=True))
+            stdout=subprocess.PIPE, text=True, env=ending_with_us()))
         assert started[-1].stdout.readline() == 'here\n'
 
     yield start
