@@ -122,7 +122,7 @@ def write_page(source: Source, played, out: Path) -> Report:
     report = Report(len(stamps), list(report_topics(source, played, accuracy)), source.truth)
     if sheet:
         poster = _poster(folder, sheet[min(sheet)])
-        cv2.imwrite(str(out / 'demo.jpg'), poster, [cv2.IMWRITE_JPEG_QUALITY, 88])
+        _write_jpeg(out / 'demo.jpg', poster, 88)
     page = _html(source, played, report, sheet, stamps, _own_words(out / 'outputs'))
     (out / 'index.html').write_text(page, encoding='utf-8')
     return report
@@ -192,8 +192,14 @@ def _save(folder: Path, name: str, rgb: np.ndarray) -> str:
     height, width = rgb.shape[:2]
     how = cv2.INTER_AREA if width > 480 else cv2.INTER_LINEAR
     small = cv2.resize(rgb, (480, max(1, round(480 * height / width))), interpolation=how)
-    cv2.imwrite(str(folder / name), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    _write_jpeg(folder / name, small[..., ::-1], 85)
     return name
+
+
+def _write_jpeg(file: Path, bgr: np.ndarray, quality: int) -> None:
+    """Write a JPEG; OSError where OpenCV only says that it did not, as on a full disk."""
+    if not cv2.imwrite(str(file), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]):
+        raise OSError(f'{file}: could not be written')
 
 
 def _write_pictures(

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """demo and replay drive a real node process over real DDS."""
 
+import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from diception_ros import cli
 from diception_ros.bags import rosbag2 as bags
+from diception_ros.ros.child_processes import ending_with_us
 
 pytest.importorskip('rclpy', reason='a live node needs ROS 2')
+
+from robot import PATIENCE, descendants, name_of  # noqa: E402
 
 
 def status_of(*arguments):
@@ -84,6 +91,58 @@ def test_the_demo_of_somebodys_bag_records_every_output_and_leaves_a_page(
             assert bag.topics[f'/diception/{topic}'].count > 0, topic
 
 
+def everything(folder):
+    """Every file of a folder, and its bytes."""
+    return {str(file.relative_to(folder)): file.read_bytes()
+            for file in sorted(folder.rglob('*')) if file.is_file()}
+
+
+def test_a_demo_replaces_the_last_one_when_it_is_whole_and_keeps_what_is_not_its_own(
+        small_bag, tiny_model, tmp_path, capsys):
+    """1. A demo. 2. A demo that fails leaves it as it was. 3. Another demo, and nothing typed."""
+    out, arguments = tmp_path / 'demo', ('--image-topic', '/camera/image_raw')
+    arguments = ('demo', '--bag', small_bag, *arguments, '--out', out, '--model')
+    assert status_of(*arguments, tiny_model) == 0
+    (out / 'notes.txt').write_text('mine')
+    (out / 'outputs/notes.txt').write_text('mine, too')
+    before = everything(out)
+    capsys.readouterr()
+    assert status_of(*arguments, tmp_path / 'none') == 1
+    err = capsys.readouterr().err
+    assert everything(out) == before
+    log = Path(re.search(r'see (.*/node\.log)', err).group(1))
+    assert 'cannot configure' in log.read_text() and out not in log.parents
+    assert status_of(*arguments, tiny_model) == 0
+    after = everything(out)
+    assert after['notes.txt'] == b'mine' and after['outputs/notes.txt'] == b'mine, too'
+    assert after['index.html'] != before['index.html'], 'other latencies'
+    assert not list(tmp_path.glob('.diception*')) and not list(out.glob('.diception-*'))
+
+
+@pytest.mark.parametrize('verb', [('replay',), ('demo', '--bag')])
+def test_a_run_that_is_killed_leaves_no_node_and_nothing_that_looks_whole(
+        verb, small_bag, tiny_model, tmp_path):
+    run = subprocess.Popen(
+        [sys.executable, '-c', 'from diception_ros.cli import main; main()', *verb, small_bag,
+         '--image-topic', '/camera/image_raw', '--out', tmp_path / 'out', '--model', tiny_model],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ending_with_us())
+
+    def node():
+        return [process for process in descendants(run.pid)
+                if 'diception_node' in name_of(process)]
+
+    patience = time.monotonic() + PATIENCE
+    while not (started := node()) or not list(tmp_path.glob('.diception-*/out/**/*.mcap')):
+        assert time.monotonic() < patience and run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    while any(Path('/proc', str(process)).exists() for process in started):
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+    assert not (tmp_path / 'out').exists()
+
+
 def test_a_model_that_is_missing_ends_the_demo_in_one_line(small_bag, tmp_path, capsys):
     status = status_of('demo', '--bag', small_bag, '--image-topic', '/camera/image_raw',
                        '--out', tmp_path / 'demo', '--model', tmp_path / 'none')
@@ -101,7 +160,8 @@ def test_a_replay_beside_a_node_that_publishes_the_same_pictures_ends_in_one_lin
          'import rclpy\nfrom sensor_msgs.msg import Image\nrclpy.init()\n'
          "node = rclpy.create_node('webcam')\n"
          "publisher = node.create_publisher(Image, '/camera/image_raw', 1)\n"
-         "print('here', flush=True)\nrclpy.spin(node)"], stdout=subprocess.PIPE) as webcam:
+         "print('here', flush=True)\nrclpy.spin(node)"], stdout=subprocess.PIPE,
+        env=ending_with_us()) as webcam:
         webcam.stdout.readline()
         status = status_of('replay', small_bag, '--out', tmp_path / 'out', '--image-topic',
                            '/camera/image_raw', '--model', tiny_model)
