@@ -55,8 +55,8 @@ class NodeReports:
             self._idle_since = moment
 
     def forget_idleness(self) -> None:
-        """A frame is on its way: what the node said before does not count."""
-        self._idle_since = None
+        """A frame is on its way: what the node said before, or did not say, does not count."""
+        self._idle_since, self._last = None, time.monotonic()
 
     def idle(self) -> float:
         """For how many seconds it has said again and again that nothing is under way."""
