@@ -103,6 +103,7 @@ class DiceptionNode(LifecycleNode):
             self.inputs.unsubscribe()
             return TransitionCallbackReturn.FAILURE
         self.health.blocked = ''
+        self.health.say_again()
         self.active = True
         return super().on_activate(state)
 
@@ -157,6 +158,7 @@ class DiceptionNode(LifecycleNode):
 
     def apply_parameters(self, changed):
         self.settings = self.settings_with(changed)
+        self.health.say_again()
         self.outputs.prepare(self.settings)
         self.inputs.prepare(self.settings)
 

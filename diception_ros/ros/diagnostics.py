@@ -21,10 +21,12 @@ class Health:
     """Counters, latencies and throttled complaints; thread-safe.
 
     Nothing is said any more once alive() is false: then everything fails, for no other reason.
+    throttle: seconds between two lines of one kind, by clock(), seconds.
     """
 
-    def __init__(self, logger, throttle=5.0, alive=lambda: True):
+    def __init__(self, logger, throttle=5.0, alive=lambda: True, clock=time.monotonic):
         self._logger = logger
+        self._now = clock
         self._alive = alive
         self._throttle = throttle
         self._lock = threading.Lock()
@@ -33,7 +35,7 @@ class Health:
         # received, and their ends: answered, dropped, unusable, failed, unasked (nobody listens)
         self.counts = collections.Counter()
         self._seen = collections.Counter()         # counts at the last report
-        self._reported = time.monotonic()
+        self._reported = self._now()
         self._latencies = collections.deque(maxlen=200)   # (time, {stage: ms})
         self._notes = {}
         self._mentioned = set()
@@ -49,7 +51,7 @@ class Health:
         """Note the latencies {stage: ms} of a frame."""
         with self._lock:
             self.counts['answered'] += 1
-            self._latencies.append((time.monotonic(), milliseconds))
+            self._latencies.append((self._now(), milliseconds))
 
     def note(self, key, value):
         """Keep a value for the report, as it is now."""
@@ -80,7 +82,7 @@ class Health:
     def _complain(self, level, key, text):
         if not self._alive():
             return
-        now = time.monotonic()
+        now = self._now()
         with self._lock:
             self._spoke[level] = now, text
             last, held_back = self._said.get(key, (-self._throttle, 0))
@@ -96,12 +98,19 @@ class Health:
         else:
             self._logger.warning(text)
 
+    def say_again(self):
+        """Throttle nothing that was said before: something has changed, and whether that was the
+        cure is to be seen at once.
+        """
+        with self._lock:
+            self._said.clear()
+
     def report(self, stamp, name, state, facts, waiting=0):
         """Make the DiagnosticArray of the time since the last report.
 
         facts: {key: value} to append (model, device, memory). state: lifecycle state's label.
         """
-        now = time.monotonic()
+        now = self._now()
         with self._lock:
             seconds = max(now - self._reported, 1e-3)
             rates = {key: (self.counts[key] - self._seen[key]) / seconds

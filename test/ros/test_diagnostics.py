@@ -7,6 +7,15 @@ from builtin_interfaces.msg import Time
 from diception_ros.ros.diagnostics import Health
 
 
+class Clock:
+    """Stands still until it is moved; seconds."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
 class Logger:
     def __init__(self):
         self.lines = []
@@ -26,6 +35,11 @@ def logger():
     return Logger()
 
 
+@pytest.fixture
+def clock():
+    return Clock()
+
+
 def status(health, **facts):
     report = health.report(Time(sec=5), 'diception', 'active', {'device': 'cpu', **facts})
     assert report.header.stamp.sec == 5 and len(report.status) == 1
@@ -33,16 +47,27 @@ def status(health, **facts):
     return report.status[0], values
 
 
-def test_the_same_complaint_is_said_once_with_a_count_of_the_others_later(logger):
-    health = Health(logger, throttle=0.05)
+def test_the_same_complaint_is_said_once_with_a_count_of_the_others_later(logger, clock):
+    health = Health(logger, clock=clock)
     for _ in range(4):
         health.warn('image', 'bad image')
     health.warn('camera', 'bad camera')
     assert logger.lines == [('warning', 'bad image'), ('warning', 'bad camera')]
-    import time
-    time.sleep(0.06)
+    clock.now += 4.9
     health.warn('image', 'bad image')
-    assert logger.lines[-1] == ('warning', 'bad image (3 more like it)')
+    assert len(logger.lines) == 2
+    clock.now += 0.2
+    health.warn('image', 'bad image')
+    assert logger.lines[-1] == ('warning', 'bad image (4 more like it)')
+
+
+def test_a_complaint_is_said_again_at_once_after_something_was_changed(logger, clock):
+    health = Health(logger, clock=clock)
+    health.warn('image', 'bad image')
+    health.say_again()
+    for _ in range(2):
+        health.warn('image', 'bad image')
+    assert logger.lines == [('warning', 'bad image')] * 2
 
 
 def test_a_healthy_node_is_ok_a_warning_makes_it_warn_and_an_error_wins(logger):
@@ -75,9 +100,10 @@ def test_rates_are_of_the_time_since_the_last_report_and_counters_of_all_time(lo
     assert values['frames in per second'] == '0.00' and values['frames received'] == '3'
 
 
-def test_a_node_that_cannot_be_configured_stays_at_error_until_it_can(logger):
-    health = Health(logger)
+def test_a_node_that_cannot_be_configured_stays_at_error_until_it_can(logger, clock):
+    health = Health(logger, clock=clock)
     health.blocked = 'no such model'
+    clock.now += 3600
     health.warn('image', 'bad image')
     found, _ = status(health)
     assert found.level == b'\x02' and found.message == 'no such model'

@@ -25,9 +25,8 @@ def good_image(robot, width=64, height=48):
     ({'width': 4294967295, 'height': 4294967295, 'step': 4294967295}, 'too large'),
 ])
 def test_a_broken_image_gives_one_line_and_the_next_frame_is_answered(robot, broken, words):
-    """1. Nothing is throttled any more. 2. Send it five times. 3. One line. 4. A good frame."""
+    """1. Send it five times. 2. One line. 3. A good frame."""
     robot.listen('depth/relative')
-    robot.spin(5.5)  # an earlier complaint would hold this one back
     start = len(robot.node.text())
     unusable = int(robot.report()[2]['frames unusable'])
     for _ in range(5):
@@ -51,7 +50,6 @@ def test_a_broken_image_gives_one_line_and_the_next_frame_is_answered(robot, bro
     (1e300, 1e300, 'outside of the 64x48 picture')])
 def test_a_click_that_is_no_pixel_of_the_picture_is_ignored(robot, x, y, words):
     robot.listen('segmentation/mask')
-    robot.spin(5.5)
     start = len(robot.node.text())
     robot.tell(Point(x=x, y=y))
     mask = robot.ask(good_image(robot))['segmentation/mask']

@@ -111,7 +111,6 @@ def test_a_model_that_cannot_be_used_is_refused_in_one_line_and_a_good_one_taken
     line = robot.node.wait_for_line(f'cannot configure: .*{words}', after=start)
     assert 'ERROR' in line and robot.state() == 'unconfigured'
     assert len(robot.node.text()[start:].splitlines()) == 2  # 'loading', and this
-    robot.spin(6.0)  # longer than other errors last
     level, message, _ = robot.report()
     assert level == b'\x02' and message in line
     assert robot.set(**before) == ''
@@ -182,7 +181,6 @@ def test_without_dropping_every_frame_is_answered_in_order(robot):
 
 def test_who_cannot_be_heard_or_served_for_qos_is_named_with_the_cure(robot):
     robot.stop_publishing()
-    robot.spin(5.5)  # an earlier complaint would hold this one back
     assert robot.set(drop_frames=False) == ''
     activate(robot)
     start = len(robot.node.text())
