@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo    sets everything up, then plays a recorded camera through the real node
-# make test    ruff and the whole test suite, as CI runs them
+# make test    ruff and the whole test suite, as CI runs them; ARGS='-m "not live"': the quick part
 # make venv    only the virtual environment; ROS_DISTRO=jazzy takes that distribution's wheels
 # make clean   removes what was built, but keeps the environments (.venv*) and demo/
 
@@ -19,7 +19,7 @@ endif
 # in place, were built by this environment; building removes the mark of another distribution's.
 COMPLETE = $(VENV)/.complete
 BUILT = diception_ros/msg/.$(ROS_DISTRO)
-SOURCES = setup.py constraints.txt CMakeLists.txt package.xml diception_ros/__init__.py \
+SOURCES = pyproject.toml setup.py constraints.txt CMakeLists.txt package.xml diception_ros/__init__.py \
 	$(wildcard msg/* resource/* launch/* config/*)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 ARGS ?=
@@ -30,7 +30,7 @@ demo: venv
 	$(VENV)/bin/diception demo $(ARGS)
 
 test: venv
-	$(VENV)/bin/ruff check --config .ci/ruff.toml .
+	$(VENV)/bin/ruff check .
 	$(VENV)/bin/python -m pytest test $(ARGS)
 
 venv: $(BUILT)
@@ -47,13 +47,13 @@ $(BUILT): $(SOURCES) $(if $(wildcard $(COMPLETE)),,FORCE)
 	command -v $${CXX:-g++} >/dev/null || fail 'g++ is missing: sudo apt install g++'; \
 	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' \
 	  2>/dev/null || fail "Python's headers are missing: sudo apt install python3-dev"
-	@if [ ! -e $(COMPLETE) ] || [ setup.py -nt $(COMPLETE) ] || [ constraints.txt -nt $(COMPLETE) ]; \
-	then \
+	@if [ ! -e $(COMPLETE) ] || \
+	  [ -n "$$(find pyproject.toml setup.py constraints.txt -newer $(COMPLETE))" ]; then \
 	  echo 'Setting up $(VENV): some minutes the first time'; set -ex; \
 	  $(PIP) --version 2>/dev/null || $(PYTHON) -m venv --clear $(VENV); \
 	  $(PIP) install --quiet --constraint constraints.txt pip setuptools wheel; \
 	  $(PIP) install --constraint constraints.txt --build-constraint constraints.txt \
-	    --progress-bar off --no-compile --editable '.[build,test]'; \
+	    --progress-bar off --no-compile --editable '.[all,build-$(ROS_DISTRO),test]'; \
 	  touch $(COMPLETE); \
 	else \
 	  set -ex; $(PIP) install --quiet --no-build-isolation --no-deps --editable .; \

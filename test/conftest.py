@@ -20,6 +20,18 @@ def pytest_addoption(parser):
                      help='write what the code says into docs/reference/contract.yaml')
 
 
+def pytest_collection_modifyitems(items):
+    """Mark every test by where it is: `-m 'not live'` is the quick part of the suite."""
+    for item in items:
+        packaging = item.path.is_relative_to(Path(__file__).parent / 'packaging')
+        if packaging:
+            item.add_marker('packaging')
+        if item.path.name.startswith('test_live_') or 'sources' in item.fixturenames:
+            item.add_marker('live')
+        elif not packaging:
+            item.add_marker('unit')
+
+
 @pytest.fixture(autouse=True)
 def folder_of_its_own(tmp_path_factory, monkeypatch):
     """Work in an empty folder: no test touches the folder that it was called in."""

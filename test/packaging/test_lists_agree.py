@@ -11,28 +11,25 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from setuptools.compat.py310 import tomllib  # Python's own from 3.11 on
 
 import diception_ros
 
 # Distributions whose modules have another name.
 DISTRIBUTION_OF = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
 # Imported where they are there, asked for by name, or done without, where they are not.
-OPTIONAL = {'cv_bridge', 'onnxruntime', 'pycocotools', 'torchao'}
+OPTIONAL = {'OpenEXR', 'cv_bridge', 'onnxruntime', 'pycocotools', 'torchao'}
 ROSDEP_KEY_OF = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'scipy': 'python3-scipy',
                  'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
 
 
 @pytest.fixture(scope='module')
-def setup_lists(root):
-    """The lists of names written down in setup.py, by variable."""
-    lists = {}
-    for statement in ast.parse((root / 'setup.py').read_text()).body:
-        if isinstance(statement, ast.Assign) and statement.targets[0].id.isupper():
-            try:
-                lists[statement.targets[0].id] = ast.literal_eval(statement.value)
-            except ValueError:
-                pass  # a path, not a list
-    return lists
+def requirements(root):
+    """The requirements in pyproject.toml: 'all' that running needs, and the extras by name."""
+    content = tomllib.loads((root / 'pyproject.toml').read_text())
+    extras = content['project']['optional-dependencies']
+    running = [line for name in ('bags', 'convert', 'train') for line in extras[name]]
+    return extras | {'all': content['tool']['diception_ros']['dependencies'] + running}
 
 
 @pytest.fixture(scope='module')
@@ -81,8 +78,8 @@ def test_the_version_is_the_same_everywhere(package_xml):
     assert importlib.metadata.version('diception_ros') == diception_ros.__version__
 
 
-def test_every_import_is_a_requirement_and_every_requirement_is_imported(setup_lists, imported):
-    required = names(setup_lists['REQUIREMENTS'])
+def test_every_import_is_a_requirement_and_every_requirement_is_imported(requirements, imported):
+    required = names(requirements['all'])
     needed = {DISTRIBUTION_OF.get(name, name) for name in imported - OPTIONAL if not is_ros(name)}
 
     assert needed == required
@@ -95,13 +92,9 @@ def test_package_xml_names_every_ros_package_that_is_imported(package_xml, impor
     assert {key for name, key in ROSDEP_KEY_OF.items() if name in imported} <= declared
 
 
-def test_every_requirement_is_pinned_for_ci_and_the_demo(root, setup_lists):
+def test_every_requirement_is_pinned_for_ci_and_the_demo(root, requirements):
     pinned = pins(root)
-    wanted = names(setup_lists['REQUIREMENTS'] + setup_lists['BUILD_REQUIREMENTS']
-                   + setup_lists['EXTRAS']['test'])
-    for distribution, (_, extra) in setup_lists['ROS_WHEELS'].items():
-        wheels = setup_lists['ROS_RUNTIME_WHEELS'] + setup_lists['ROS_GENERATOR_WHEELS'] + extra
-        wanted |= {f'ros-{distribution}-{name}' for name in names(wheels)}
+    wanted = set().union(*map(names, requirements.values())) - {'diception_ros'}
 
     assert {name.replace('_', '-') for name in wanted} <= set(pinned)
     assert pinned['torch'] == ['2.13.0']
@@ -181,6 +174,6 @@ def test_the_top_level_holds_nothing_but_what_it_is_to_hold(root):
     tracked = subprocess.run(['git', 'ls-files'], cwd=root, check=True, capture_output=True,
                              text=True).stdout.splitlines()
     assert {path.split('/')[0] for path in tracked} <= {
-        '.ci', '.gitignore', 'CHANGELOG.md', 'CMakeLists.txt', 'LICENSE', 'Makefile', 'README.md',
-        'config', 'constraints.txt', 'diception_ros', 'docs', 'launch', 'msg', 'package.xml',
-        'resource', 'setup.py', 'test'}
+        '.ci', '.gitignore', '.pre-commit-config.yaml', 'CHANGELOG.md', 'CMakeLists.txt', 'LICENSE',
+        'Makefile', 'README.md', 'config', 'constraints.txt', 'diception_ros', 'docs', 'launch',
+        'msg', 'package.xml', 'pyproject.toml', 'resource', 'setup.py', 'test'}
