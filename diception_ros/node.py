@@ -21,6 +21,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 
+from diception_ros.errors import with_type
 from diception_ros.ros import parameters
 from diception_ros.ros.clicks import Clicks
 from diception_ros.ros.diagnostics import Health, resident_bytes
@@ -83,7 +84,7 @@ class DiceptionNode(LifecycleNode):
             self.on_worker(self.perceiver.load, settings)
             parameters.settings_from(settings, self.perceiver.pipe.tasks)
         except Exception as error:
-            self.refuse(f'cannot configure: {one_line(error)}')
+            self.refuse(f'cannot configure: {with_type(error)}')
             self.on_worker(self.perceiver.free)
             return TransitionCallbackReturn.FAILURE
         self.health.blocked = ''
@@ -99,7 +100,7 @@ class DiceptionNode(LifecycleNode):
         try:
             self.inputs.subscribe()
         except Exception as error:  # rclpy would swallow it; a QoS override that cannot be
-            self.refuse(f'cannot activate: {one_line(error)}')
+            self.refuse(f'cannot activate: {with_type(error)}')
             self.inputs.unsubscribe()
             return TransitionCallbackReturn.FAILURE
         self.health.blocked = ''
@@ -179,7 +180,7 @@ class DiceptionNode(LifecycleNode):
         if 'out of memory' in str(error) or isinstance(error, MemoryError):
             cure = ': run fewer tasks, or set decoding to slices or tiles'
         self.health.error(f'frame {type(error).__name__}',
-                          f'a frame failed: {one_line(error)}{cure}')
+                          f'a frame failed: {with_type(error)}{cure}')
 
     def every_second(self):
         if self.active and not self.worker.alive:
@@ -215,12 +216,6 @@ class DiceptionNode(LifecycleNode):
         return response
 
 
-def one_line(error):
-    """Return an exception as one line: its own words where it is ours, with its type elsewhere."""
-    text = ' '.join(str(error).split())
-    return text if isinstance(error, ValueError) else f'{type(error).__name__}: {text}'
-
-
 def main():
     """Run the node until it is told to stop, and end the process: status 2 for bad parameters."""
     # rclpy ends the context at SIGINT and SIGTERM; Python's KeyboardInterrupt on top of that would
@@ -239,7 +234,7 @@ def main():
         if alive and not rclpy.ok():
             pass  # told to stop: whatever was under way failed for want of a context
         elif isinstance(error, (parameters.ParameterError, RuntimeError)):
-            rclpy.logging.get_logger('diception').fatal(one_line(error))
+            rclpy.logging.get_logger('diception').fatal(with_type(error))
             status = 2
         else:
             raise
@@ -267,7 +262,7 @@ def run(node):
                 if isinstance(error, ExternalShutdownException):
                     break
                 node.health.error(f'callback {type(error).__name__}',
-                                  f'a callback failed: {one_line(error)}')
+                                  f'a callback failed: {with_type(error)}')
                 node.get_logger().debug(traceback.format_exc())
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded

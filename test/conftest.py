@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diception_ros.cli import progress
+from diception_ros import progress
 from diception_ros.ros.isolation import loopback_environment, set_environment
 
 # Before any test makes a node: no machine but this one hears what the tests send.

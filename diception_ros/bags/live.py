@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from diception_ros.cli import Failure
+from diception_ros.errors import Failure
 from diception_ros.ros.child_processes import ending_with_us
 from diception_ros.ros.isolation import own_graph
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from diception_ros.bags import rosbag2 as bags
 from diception_ros.bags.live import Graph, NodeProcess
-from diception_ros.cli import Failure
+from diception_ros.errors import Failure
 
 SILENCE = 60.0  # seconds without /diagnostics, due every second, before a node counts as stuck
 LOST = 5.0  # seconds of a node without work after which what was sent to it must be lost

@@ -7,7 +7,7 @@ called `app` (`bench.py`; its verbs are the functions of the modules of `lab/ben
 must be light to import: torch and rclpy are imported inside the functions.
 
 Exit status: 0 done; 1 it did not work; 2 it was called wrongly. What a user can cause is told in
-one line. Verbs raise `Failure` for that, or let ValueError (bad content) and OSError (files)
+one line. Verbs raise `errors.Failure` for that, or let ValueError (bad content) and OSError (files)
 through; DICEPTION_TRACEBACK=1 shows where such an error came from.
 """
 
@@ -22,9 +22,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-
-class Failure(Exception):
-    """It did not work, and this one line says what and the way out. Exit status 1."""
+from diception_ros.errors import Failure, explained
 
 
 class Verbs(TyperGroup):
@@ -82,8 +80,9 @@ def _status(arguments: list[str] | None) -> int:
     except Exception as error:
         if hasattr(error, 'format_message'):  # typer's; its class differs between versions
             return _misused(error)
-        if isinstance(error, (Failure, ValueError, OSError, ModuleNotFoundError)):
-            return _complain(_one_line(error), 1)
+        known = isinstance(error, (Failure, ValueError, OSError, ModuleNotFoundError))
+        if known and os.environ.get('DICEPTION_TRACEBACK') != '1':
+            return _complain(explained(error), 1)
         raise
 
 
@@ -95,20 +94,6 @@ def _misused(error) -> int:
     context = getattr(error, 'ctx', None)
     where = f' (see {context.command_path} --help)' if context is not None else ''
     return _complain(' '.join(error.format_message().split()).rstrip('.') + where, error.exit_code)
-
-
-def _one_line(error: BaseException) -> str:
-    """What a user can cause, told in one line."""
-    if os.environ.get('DICEPTION_TRACEBACK') == '1':
-        raise error
-    if isinstance(error, OSError) and error.filename is not None:
-        return f'{error.filename}: {error.strerror}'
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition('.')[0]
-        if package == 'rclpy' or package.endswith(('_msgs', '_interfaces')):
-            return f'{package} is missing: source a ROS 2 installation, or run `make venv`'
-        return f'the Python package {package} is missing: pip install {package}'
-    return ' '.join(str(error).split()) or type(error).__name__
 
 
 def _complain(line: str, status: int) -> int:

@@ -41,8 +41,8 @@ def convert(
     from rich.console import Console
     from rich.table import Table
 
-    from diception_ros.cli.progress import Progress
     from diception_ros.output_folder import OutputFolder
+    from diception_ros.progress import Progress
 
     inputs = [sd3, diception, *([] if vae is None else [vae])]
     OutputFolder(out, 'diception convert', inputs=inputs, overwrite=overwrite).check()
@@ -86,7 +86,7 @@ def from_hub_or_here(sd3: str, diception: str) -> tuple[str, str]:
 
 def fetched(name: str, option: str, patterns: list[str], file: str | None = None) -> str:
     """A path as it is; of a hub name `owner/repository` the local copy of the files wanted."""
-    from diception_ros.cli import Failure
+    from diception_ros.errors import Failure
     if Path(name).expanduser().exists() or not re.fullmatch(r'[\w-][\w.-]*/[\w.-]+', name):
         return name                                               # whoever reads it checks it
     from huggingface_hub import snapshot_download

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from diception_ros.bags.source import FROM_IMAGE, TASKS, Source, source_of
-from diception_ros.cli import Failure
-from diception_ros.cli.progress import Progress
+from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, log_file
+from diception_ros.progress import Progress
 
 # Where the demo itself clicks into the middle of the picture, in a bag without clicks.
 CLICKS = '/diception/clicked_pixel'

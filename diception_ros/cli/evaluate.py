@@ -43,7 +43,7 @@ def evaluate(
 
     Example: diception evaluate nano --worlds easy --scenes 200 --json
     """
-    from diception_ros.cli import Failure
+    from diception_ros.errors import Failure
     from diception_ros.output_folder import check_file
 
     if split not in (None, 'test', 'validation', 'train'):
@@ -80,9 +80,9 @@ def _on_scenes(pipe, model, worlds, scenes, split, sheet, json) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from diception_ros.cli.progress import Progress
     from diception_ros.lab.evaluation import synthetic
     from diception_ros.output_folder import output_file
+    from diception_ros.progress import Progress
 
     with Progress('evaluating', scenes) as progress:
         figures = synthetic.evaluate(pipe, worlds, scenes, split, progress.update)
@@ -113,10 +113,10 @@ def _on_pictures(pipe, model, data, splits, pictures, sheet, json) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from diception_ros.cli import Failure
-    from diception_ros.cli.progress import Progress
+    from diception_ros.errors import Failure
     from diception_ros.lab.evaluation import photographs
     from diception_ros.output_folder import output_file
+    from diception_ros.progress import Progress
 
     try:
         with Progress('evaluating') as progress:

@@ -18,9 +18,9 @@ import typer
 
 from diception_ros.bags.recording import NodeReports, send_ahead
 from diception_ros.bags.source import FROM_IMAGE, ONCE, TASKS, Source, source_of
-from diception_ros.cli import Failure
-from diception_ros.cli.progress import Progress
+from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, log_file
+from diception_ros.progress import Progress
 
 LOST = 30.0  # seconds of a node without work after which a frame's answer must be lost
 # Of the node, but about the moment of the run and not about the pictures.

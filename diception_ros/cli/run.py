@@ -11,9 +11,9 @@ import numpy as np
 import typer
 
 from diception_ros.bit_depth import BITS, BitDepth
-from diception_ros.cli import Failure
-from diception_ros.cli.progress import Progress
+from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, homes_of
+from diception_ros.progress import Progress
 
 FLOATING = ('.tif', '.tiff', '.exr', '.pfm')  # files that may hold metres
 DEFAULT_TASKS = ('depth', 'normals', 'entities', 'semantic:person', 'pose')

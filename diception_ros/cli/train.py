@@ -46,7 +46,7 @@ def train(
     """
     import yaml
 
-    from diception_ros.cli import Failure
+    from diception_ros.errors import Failure
     given = (config, init, image_encoder, data, assets, store)
     inputs = [one for one in given if one is not None]
     RunFolder(out, 'diception train', inputs=inputs).check()
@@ -92,9 +92,9 @@ def train(
 
 def _render(store: Path, count: int, settings, processes: int, assets: Path | None,
             overwrite: bool) -> None:
-    from diception_ros.cli.progress import Progress
     from diception_ros.lab.synthetic.assets import Assets
     from diception_ros.lab.training.pictures import write_store
+    from diception_ros.progress import Progress
     output = OutputFolder(store, 'diception train', option='--store', overwrite=overwrite,
                           inputs=[] if assets is None else [assets])
     scale = 2 if 'image_encoder' in settings['model'] else 1

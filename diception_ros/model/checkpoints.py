@@ -21,6 +21,7 @@ from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, AutoencoderTiny, FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError, safe_open
 
+from diception_ros.errors import first_line
 from diception_ros.model.autoencoder import GuidedAutoencoder
 from diception_ros.model.image_encoder import ImageEncoder
 from diception_ros.model.points import PointEncoder
@@ -189,7 +190,7 @@ def build(model_class: type, folder: Path) -> torch.nn.Module:
             return model_class.from_config(config)
     except Exception as error:                                    # whatever a wrong value causes
         raise ModelError(f'{folder / "config.json"}: not the configuration of a '
-                         f'{model_class.__name__} ({one_line(error)})') from None
+                         f'{model_class.__name__} ({first_line(error)})') from None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -297,11 +298,6 @@ def task_names(config: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def one_line(error: BaseException | str) -> str:
-    """The first line of an error's text."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-
-
 # Writing a model directory
 
 @contextmanager
@@ -319,8 +315,8 @@ def written_beside(output: OutputFolder) -> Iterator[Path]:
     except OutputError as error:
         raise ModelError(str(error)) from None
     except (OSError, SafetensorError) as error:
-        raise ModelError(f'{output.name}: cannot be written ({one_line(error)}); nothing was left '
-                         'behind') from None
+        raise ModelError(f'{output.name}: cannot be written ({first_line(error)}); nothing was '
+                         'left behind') from None
 
 
 def save_component(component: torch.nn.Module, folder: Path, shard_size: str = '2GB') -> None:

@@ -19,6 +19,7 @@ import torch
 import transformers
 from diffusers import StableDiffusion3Pipeline
 
+from diception_ros.errors import first_line
 from diception_ros.model.checkpoints import (
     AUTOENCODERS,
     PROMPTS_FILE,
@@ -31,7 +32,6 @@ from diception_ros.model.checkpoints import (
     kept_dtype,
     load_autoencoder,
     load_scheduler,
-    one_line,
     read_json,
     save_component,
     save_description,
@@ -207,7 +207,7 @@ class Published:
                 self.sd3 / tokenizer_name, local_files_only=True)
         except Exception as error:                                # whatever a damaged file causes
             raise ModelError(f'{self.sd3 / tokenizer_name}: no {tokenizer_class} '
-                             f'({one_line(error)}); copy it again') from None
+                             f'({first_line(error)}); copy it again') from None
         encoder = encoder.to(device)
         clip = index < 2
         # A pipeline of this one encoder: CLIP-G stands in CLIP-L's place, where it is asked alike.
@@ -305,8 +305,8 @@ def read_pickle(file: Path) -> dict[str, Any]:
         raise ModelError(f'diception: {file} is no checkpoint of tensors alone (it is damaged, or '
                          'a pickle that would run code); refused') from None
     except Exception as error:                                    # zip, memory map, storage sizes
-        raise ModelError(f'diception: {file} is damaged or truncated ({one_line(error)}); download '
-                         'it again') from None
+        raise ModelError(f'diception: {file} is damaged or truncated ({first_line(error)}); '
+                         'download it again') from None
     if not isinstance(state, dict) or not PICKLE_KEYS & state.keys():
         raise ModelError(f'diception: {file} is no DICEPTION checkpoint: none of its keys '
                          f'{sorted(PICKLE_KEYS)}')
@@ -346,7 +346,7 @@ def load_text_encoder(folder: Path, model_class: type, dtype: torch.dtype) -> to
             folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True,
             variant='fp16' if only_half else None, output_loading_info=True)
     except Exception as error:                                    # whatever a damaged file causes
-        raise ModelError(f'{folder}: no {model_class.__name__} ({one_line(error)}); copy it '
+        raise ModelError(f'{folder}: no {model_class.__name__} ({first_line(error)}); copy it '
                          'again') from None
     lacking = sorted(info['missing_keys']) + sorted(map(str, info['mismatched_keys']))
     if lacking:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
+from diception_ros.errors import first_line
 from diception_ros.model.checkpoints import (
     DTYPES,
     Components,
     ModelError,
     latent_channels,
     load_model,
-    one_line,
     stride_of,
     task_names,
 )
@@ -515,7 +515,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"device: {device!r} is not a device ({one_line(error)}); use 'cpu' or "
+        raise ModelError(f"device: {device!r} is not a device ({first_line(error)}); use 'cpu' or "
                          "'cuda'") from None
     if resolved.type not in ('cpu', 'cuda'):
         raise ModelError(f"device: {device!r} is not supported; use 'cpu' or 'cuda'")

@@ -13,7 +13,7 @@ from diception_ros.bags.recording import (
     frame_counts,
     send_ahead,
 )
-from diception_ros.cli import Failure
+from diception_ros.errors import Failure
 from diception_ros.lab.benchmarks.node import _stages
 
 

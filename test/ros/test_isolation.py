@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from diception_ros.bags.live import Graph, message_class
-from diception_ros.cli import Failure
+from diception_ros.errors import Failure
 from diception_ros.ros.child_processes import ending_with_us
 from diception_ros.ros.isolation import DomainTaken, claim_domain, discovery_port, own_graph
 

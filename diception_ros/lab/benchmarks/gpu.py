@@ -50,8 +50,8 @@ def gpu(
     """  # noqa: D301
     import torch
 
-    from diception_ros.cli.progress import Progress
     from diception_ros.model.pipeline import DiceptionPipeline, resolve_device, resolve_dtype
+    from diception_ros.progress import Progress
     if shape not in ('full', 'small'):
         raise ValueError(f"--shape: {shape!r}; use 'full' or 'small'")
     where = resolve_device(device)

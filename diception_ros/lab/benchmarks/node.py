@@ -26,7 +26,7 @@ import typer
 
 from diception_ros.bags.live import NODE
 from diception_ros.bags.source import FROM_IMAGE, TASKS
-from diception_ros.cli import Failure
+from diception_ros.errors import Failure
 from diception_ros.ros.child_processes import ending_with_us
 
 SIZES = ((640, 480), (1280, 720))
@@ -77,7 +77,7 @@ def node(
     """
     from rich.console import Console
 
-    from diception_ros.cli.progress import Progress
+    from diception_ros.progress import Progress
     from diception_ros.ros.memory import keep_freed_memory
 
     keep_freed_memory()  # as a listener of many pictures should

@@ -10,11 +10,11 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
+from diception_ros.errors import first_line
 from diception_ros.lab.training.targets import MASKS, MAX_POINTS, PROMPTS, REGRESSION, TaskBatch
 from diception_ros.model.autoencoder import GuidedAutoencoder
 from diception_ros.model.checkpoints import (
     Components,
-    one_line,
     read_config,
     save_component,
     save_description,
@@ -137,7 +137,7 @@ class Network(nn.Module):
                 own.load_state_dict(state)
             except (RuntimeError, AttributeError) as error:
                 raise ValueError(f'the model to start from has another shape than the `model` of '
-                                 f'the configuration: {one_line(error)}') from None
+                                 f'the configuration: {first_line(error)}') from None
         for index, key in enumerate(PROMPTS):
             if key in model.prompts:
                 embeds, pooled = model.prompts.lookup([key])

@@ -6,8 +6,8 @@ import pty
 import subprocess
 import sys
 
-from diception_ros.cli import progress
-from diception_ros.cli.progress import Progress
+from diception_ros import progress
+from diception_ros.progress import Progress
 
 
 def lines_until(capsys, number, monkeypatch, work):
@@ -16,6 +16,7 @@ def lines_until(capsys, number, monkeypatch, work):
     said = ''
     with Progress('loading') as shown:
         work(shown)
+        capsys.readouterr()  # what was said meanwhile
         while said.count('\n') < number:
             said += capsys.readouterr().err
     return said.splitlines()
@@ -50,7 +51,7 @@ def test_short_work_says_nothing_without_a_terminal(capsys):
 
 def test_in_a_terminal_there_is_a_bar_and_what_is_printed_goes_where_it_shall():
     """stderr is a terminal, stdout a pipe: the result goes into the pipe, the bar does not."""
-    code = ('from diception_ros.cli.progress import Progress\n'
+    code = ('from diception_ros.progress import Progress\n'
             'with Progress("perceiving", 2) as shown:\n'
             '    shown.advance(); print("result"); shown.stage("drawing", 1.0)\n')
     terminal, end = pty.openpty()
