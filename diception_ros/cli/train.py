@@ -30,10 +30,11 @@ def train(
                                               'the synthetic scenes; docs/datasets.md.')] = None,
     assets: Annotated[Path | None, typer.Option(help='Folder of cut-outs, textures and panoramas '
                                                 'for scenes and photographs.')] = None,
-    store: Annotated[Path | None, typer.Option(help='Folder of pictures rendered beforehand, kept '
-                                               'on the GPU.')] = None,
-    render: Annotated[int, typer.Option(min=0, help='Render so many pictures into --store first, '
-                                        'with --processes processes.')] = 0,
+    store: Annotated[Path | None, typer.Option(help='Folder of scenes and photographs made by '
+                                               '--render, kept on the GPU.')] = None,
+    render: Annotated[int, typer.Option(min=0, help='Make so many scenes, and half as many '
+                                        'photographs of --data, in --store first, on all cores; '
+                                        'not again where they are.')] = 0,
     fresh: Annotated[bool, typer.Option(help='Ignore the checkpoint in --out.')] = False,
     export: Annotated[bool, typer.Option(help='Only write OUT/model from the checkpoint.')] = False,
     overwrite: Annotated[bool, typer.Option(
@@ -47,6 +48,7 @@ def train(
     import yaml
 
     from diception_ros.errors import Failure
+    from diception_ros.lab.training.settings import read_settings
     given = (config, init, image_encoder, data, assets, store)
     inputs = [one for one in given if one is not None]
     RunFolder(out, 'diception train', inputs=inputs).check()
@@ -60,7 +62,7 @@ def train(
         from diception_ros.model.checkpoints import find_model
         find_model(init)
     try:
-        settings = yaml.safe_load(file.read_text())
+        settings = read_settings(file)
     except yaml.YAMLError as error:
         raise Failure(f'--config {file}: not YAML ({str(error).splitlines()[0]})') from None
     if not isinstance(settings, dict):
@@ -68,8 +70,8 @@ def train(
     if render:
         if store is None:
             raise Failure('--render: needs --store, the folder to render into')
-        _render(store, render, settings, processes, assets, overwrite)
-    if store is not None and not (store / 'rgb.npy').is_file():
+        _render(store, render, settings, data, assets, overwrite)
+    if store is not None and not (store / 'scenes' / 'rgb.npy').is_file():
         raise Failure(f'--store {store}: no pictures in it; make them with --render 100000')
 
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node',
@@ -90,17 +92,28 @@ def train(
         raise Failure(f'training stopped with status {status}; call again to go on from {out}')
 
 
-def _render(store: Path, count: int, settings, processes: int, assets: Path | None,
+def _render(store: Path, count: int, settings, data: Path | None, assets: Path | None,
             overwrite: bool) -> None:
+    """Scenes into STORE/scenes and, where there is DATA, half as many photographs beside them."""
     from diception_ros.lab.synthetic.assets import Assets
-    from diception_ros.lab.training.pictures import write_store
+    from diception_ros.lab.training.pictures import Scenes, write_store
+    from diception_ros.lab.training.settings import size_of
     from diception_ros.progress import Progress
+    made = store / 'rendered'
+    if not overwrite and made.is_file() and made.read_text() == str(count):
+        return
     output = OutputFolder(store, 'diception train', option='--store', overwrite=overwrite,
-                          inputs=[] if assets is None else [assets])
-    scale = 2 if 'image_encoder' in settings['model'] else 1
-    size = tuple(side // scale for side in settings['resolution'])
-    with output as beside, Progress('rendering', total=count) as progress:
-        for done in write_store(beside, count, size, (0.0, settings['worlds']['to']),
-                                processes=processes, assets=assets and Assets(assets),
-                                rgb_scale=scale):
-            progress.update(done)
+                          inputs=[one for one in (data, assets) if one is not None])
+    size, scale = size_of(settings)
+    jobs = [('scenes', Scenes(size, (0.0, settings['worlds']['to']), assets and Assets(assets),
+                              scale), count)]
+    if data is not None:
+        from diception_ros.lab.training.loop import photograph_records
+        jobs.append(('photographs', photograph_records(settings, data, assets), count // 2))
+    with output as beside:
+        for kind, source, number in jobs:
+            with Progress(f'rendering {kind}', total=number) as progress:
+                for done in write_store(beside / kind, source, number,
+                                        len(os.sched_getaffinity(0))):
+                    progress.update(done)
+        (beside / 'rendered').write_text(str(count))

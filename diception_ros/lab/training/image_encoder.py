@@ -55,4 +55,4 @@ if __name__ == '__main__':
     parser.add_argument('out', type=Path)
     given = parser.parse_args()
     with OutputFolder(given.out, 'image encoder', option='OUT') as beside:
-        read_published(given.file).save_pretrained(beside)
+        read_published(given.file).half().save_pretrained(beside)

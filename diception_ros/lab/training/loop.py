@@ -26,12 +26,16 @@ from diception_ros.lab.datasets import Records
 from diception_ros.lab.synthetic.assets import Assets
 from diception_ros.lab.training.network import Network, flow_times, reconstruction_loss
 from diception_ros.lab.training.pictures import FIELDS, batch_of, difficulty, rendered
+from diception_ros.lab.training.settings import read_settings, size_of
 from diception_ros.lab.training.targets import sample_targets
 from diception_ros.model.checkpoints import load_model, written_beside
 from diception_ros.model.image_encoder import ImageEncoder
 from diception_ros.output_folder import OutputFolder, RunFolder
 
 MADE_BY = 'diception train'
+
+# Of the gradient's length; float32 on a GPU sums in another order.
+MAX_GRADIENT_DIFFERENCE = 0.01
 
 
 def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
@@ -42,11 +46,11 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
 
     `out` keeps checkpoint.pt (from which the next call goes on exactly where this one was),
     log.jsonl, curves.png and sheets of answers. `init`: the model whose weights a new run
-    starts from, a directory or 'nano'. `store`: pictures rendered before by `write_store`, kept on
-    the device; None renders them here. `image_encoder`: the pre-trained weights of a new run's
-    image encoder, a folder. `data`: a data set of photographs, of which every step sees
-    `photographs` (see `lab.datasets`). `assets`: folder of cut-outs, textures and panoramas for
-    scenes and photographs.
+    starts from, a directory or 'nano'. `store`: folder with the records of `scenes`, and perhaps
+    `photographs`, made before by `write_store` and kept on the device; None makes them here.
+    `image_encoder`: the pre-trained weights of a new run's image encoder, a folder. `data`: a data
+    set of photographs, of which every step sees `photographs` (see `lab.datasets`). `assets`:
+    folder of cut-outs, textures and panoramas for scenes and photographs.
     """
     # 1. Set up: processes, device, network, optimisers
     distributed = 'WORLD_SIZE' in os.environ
@@ -79,24 +83,22 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
         with RunFolder(out, MADE_BY).file('config.yaml') as beside:
             beside.write_text(yaml.safe_dump(config, sort_keys=False))
     model = torch.nn.parallel.DistributedDataParallel(network) if distributed else network
-    if config['compile']:
-        model = torch.compile(model, dynamic=False)
+    if config['compile'] and compiles_right(network, config, device):
+        model = torch.compile(model)
     autocast = (torch.autocast(device.type, torch.bfloat16) if config['precision'] == 'bf16'
                 else nullcontext())
     # On the CPU torch's fused attention is slower for so few tokens than plain matrix products.
     backends = [SDPBackend.MATH] if device.type == 'cpu' else [
         SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    stored = load_store(store, device) if store is not None else None
-    scale = network.autoencoder.config.image_scale
-    size = tuple(side // scale for side in config['resolution'])
+    stored = {} if store is None else {
+        kind: load_store(store / kind, device) for kind in ('scenes', 'photographs')
+        if (store / kind).is_dir()}
+    size, scale = size_of(config)
     photographs, scene_assets = None, None
     if assets is not None:
         scene_assets = Assets(assets, 'train')
     if data is not None:
-        cutouts = ({'cutouts': assets / scene_assets.about['cutouts']}
-                   if assets is not None and scene_assets.about.get('cutouts') else {})
-        photographs = Records({**config['photographs']['records'], 'data': data, 'rgb_scale': scale,
-                               **cutouts}, 'train', size, seed=config['seed'])
+        photographs = photograph_records(config, data, assets)
 
     # 2. Loop
     steps, per_step = config['steps'], config['pictures']
@@ -109,7 +111,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
         generator = torch.Generator(device).manual_seed(hash((config['seed'], step, rank)) % 2**62)
 
         # 3. Scenes and photographs, and what is sampled of them
-        if stored is None:
+        if not stored:
             first = 10_000_000 * config['seed'] + (step * world + rank) * per_step
             top = worlds_top(config['worlds'], state['progress'])
             records = [rendered(seed, size, difficulty((0, top), seed), scene_assets, scale)
@@ -121,9 +123,13 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
             batch = {name: torch.from_numpy(array).to(device)
                      for name, array in batch_of(records).items()}
         else:
-            chosen = torch.randint(len(stored['rgb']), (per_step,), generator=generator,
-                                   device=device)
-            batch = {name: array[chosen] for name, array in stored.items()}
+            batch = {}
+            for kind, arrays in stored.items():
+                count = per_step if kind == 'scenes' else config['photographs']['per_step']
+                chosen = torch.randint(len(arrays['rgb']), (count,), generator=generator,
+                                       device=device)
+                batch = {name: torch.cat([*([batch[name]] if batch else []), array[chosen]])
+                         for name, array in arrays.items()}
         samples = sample_targets(batch, config['tasks'], generator)
         rgb = (batch['rgb'].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         whole = samples.valid.flatten(1).all(dim=1).nonzero()[:, 0]
@@ -229,6 +235,41 @@ def worlds_top(config: dict[str, float], progress: float) -> float:
     return config['from'] + (config['to'] - config['from']) * share
 
 
+def photograph_records(config: dict[str, Any], data: Path, assets: Path | None) -> Records:
+    """The photographs that a configuration trains on, with cut-outs of `assets` pasted in."""
+    size, scale = size_of(config)
+    cutouts = assets and Assets(assets).about.get('cutouts')
+    return Records({**config['photographs']['records'], 'data': data, 'rgb_scale': scale,
+                    **({'cutouts': assets / cutouts} if cutouts else {})},
+                   'train', size, seed=config['seed'])
+
+
+def compiles_right(network: Network, config: dict[str, Any], device: torch.device) -> bool:
+    """Whether the compiled network has the gradients of the plain one, on two scenes in float32;
+    says so where it has not. (On a CPU it once had not.)"""
+    size, scale = size_of(config)
+    batch = {name: torch.from_numpy(array).to(device) for name, array in batch_of(
+        [rendered(seed, size, 0.0, None, scale) for seed in range(2)]).items()}
+    rgb = (batch['rgb'].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    samples = sample_targets(batch, config['tasks'], torch.Generator(device).manual_seed(0))
+    rows, time_ = torch.zeros(1, dtype=torch.long, device=device), torch.ones(1, device=device)
+    channels = network.autoencoder.config.latent_channels
+    noise = torch.zeros(1, channels, size[1] // 8, size[0] // 8, device=device)
+    found = []
+    for model in (network, torch.compile(network)):
+        predictions, again, flow = model(rgb, samples, rows, time_, noise)
+        loss, _ = reconstruction_loss(predictions, samples, config['loss'])
+        (loss + flow + again.square().mean()).backward()
+        found.append(torch.cat([p.grad.flatten() for p in network.parameters()
+                                if p.grad is not None]))
+        network.zero_grad(set_to_none=True)
+    apart = ((found[0] - found[1]).norm() / found[0].norm()).item()
+    if apart > MAX_GRADIENT_DIFFERENCE:
+        print(f'compile: gradients differ by {apart:.1e} of their size; training goes on without',
+              flush=True)
+    return apart <= MAX_GRADIENT_DIFFERENCE
+
+
 def load_store(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
     """Everything that `write_store` left in `folder`, on the device."""
     return {name: torch.from_numpy(np.load(folder / f'{name}.npy')).to(device)
@@ -328,5 +369,5 @@ if __name__ == '__main__':
     parser.add_argument('--data', type=Path)
     parser.add_argument('--assets', type=Path)
     given = parser.parse_args()
-    train(yaml.safe_load(given.config.read_text()), given.out, given.minutes, given.init,
+    train(read_settings(given.config), given.out, given.minutes, given.init,
           given.store, given.fresh, given.image_encoder, given.data, given.assets)

@@ -2,6 +2,7 @@
 """Records of synthetic scenes: rendered on the fly, or once into a file for a GPU."""
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from diception_ros.lab.synthetic import random_view
 
 FIELDS = ('rgb', 'depth', 'normals', 'entities', 'pose', 'instances', 'ignore', 'categories',
           'clickable', 'known')
+CHUNK = 64                         # records that one process makes at a time
 
 
 def rendered(seed: int, size: tuple[int, int], worlds, assets=None,
@@ -27,22 +29,30 @@ def batch_of(records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.stack([r[name] for r in records]) for name in records[0]}
 
 
-def write_store(folder: Path, count: int, size: tuple[int, int], worlds, first_seed: int = 0,
-                processes: int = 1, assets=None, rgb_scale: int = 1) -> Iterator[int]:
-    """Render `count` scenes into one .npy file per field in `folder`; yields how many are done.
+class Scenes:
+    """Records of synthetic scenes by number, each as difficult as it draws from `worlds` (low,
+    high); the rest as in `rendered`. May travel to other processes."""
 
-    `worlds`: a difficulty in [0, 1], or a pair (low, high) from which each scene draws its own.
-    """
+    def __init__(self, size: tuple[int, int], worlds: tuple[float, float], assets=None,
+                 rgb_scale: int = 1):
+        self.size, self.worlds, self.assets, self.scale = size, worlds, assets, rgb_scale
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        return rendered(number, self.size, difficulty(self.worlds, number), self.assets, self.scale)
+
+
+def write_store(folder: Path, source, count: int, processes: int = 1) -> Iterator[int]:
+    """The records 0 to `count` of `source` (Scenes, or lab.datasets.Records) into one .npy file per
+    field in `folder`; yields how many are done."""
     folder.mkdir(parents=True, exist_ok=True)
-    one = rendered(first_seed, size, difficulty(worlds, first_seed), assets, rgb_scale)
+    one = source[0]
     files = {name: np.lib.format.open_memmap(folder / f'{name}.npy', mode='w+', dtype=np.uint8,
                                              shape=(count, *one[name].shape)) for name in FIELDS}
-    chunk = 64
-    jobs = [(first_seed + start, min(chunk, count - start), size, worlds, assets, rgb_scale)
-            for start in range(0, count, chunk)]
-    with ProcessPoolExecutor(processes) as pool:
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    fork = multiprocessing.get_context('fork')         # the source is inherited, not copied
+    with ProcessPoolExecutor(processes, fork, _hold, (source,)) as pool:
         done = 0
-        for batch in pool.map(_render_chunk, jobs):
+        for batch in pool.map(_chunk, chunks):
             n = len(batch['rgb'])
             for name, file in files.items():
                 file[done:done + n] = batch[name]
@@ -52,10 +62,13 @@ def write_store(folder: Path, count: int, size: tuple[int, int], worlds, first_s
         file.flush()
 
 
-def _render_chunk(job) -> dict[str, np.ndarray]:
-    first, count, size, worlds, assets, rgb_scale = job
-    return batch_of([rendered(seed, size, difficulty(worlds, seed), assets, rgb_scale)
-                     for seed in range(first, first + count)])
+def _hold(source) -> None:
+    global _source
+    _source = source
+
+
+def _chunk(numbers: range) -> dict[str, np.ndarray]:
+    return batch_of([_source[number] for number in numbers])
 
 
 def difficulty(worlds, seed: int) -> float:

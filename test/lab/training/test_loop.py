@@ -11,8 +11,15 @@ import pytest
 import torch
 import yaml
 
-from diception_ros.lab.training.loop import learning_rate, train, worlds_top
+from diception_ros.lab.training.loop import (
+    compiles_right,
+    learning_rate,
+    train,
+    worlds_top,
+)
 from diception_ros.lab.training.network import Network, reconstruction_loss
+from diception_ros.lab.training.pictures import Scenes, write_store
+from diception_ros.lab.training.settings import read_settings
 from diception_ros.lab.training.targets import TaskBatch
 from diception_ros.model import DiceptionPipeline
 
@@ -173,6 +180,34 @@ def test_a_few_steps_on_one_batch_lower_the_loss():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.75 * losses[0]
+
+
+def test_a_run_on_rendered_records_leaves_a_model(tmp_path):
+    (tmp_path / 'tiny.yaml').write_text(yaml.safe_dump({**TINY, 'validate_scenes': 0}))
+    (tmp_path / 'two.yaml').write_text('base: tiny.yaml\nsteps: 2\nloss: {dice: 0.2}\n')
+    list(write_store(tmp_path / 'store/scenes', Scenes((32, 32), (0.0, 0.0)), 4))
+    settings = read_settings(tmp_path / 'two.yaml')
+    assert settings['steps'] == 2 and settings['loss'] == {**TINY['loss'], 'dice': 0.2}
+    train(settings, tmp_path / 'out', store=tmp_path / 'store')
+    log = [json.loads(line) for line in (tmp_path / 'out/log.jsonl').read_text().splitlines()]
+    assert [line['step'] for line in log] == [2]
+    assert (tmp_path / 'out/model/diception.json').is_file()
+
+
+def test_a_compiled_network_is_used_only_if_its_gradients_are_the_plain_ones(monkeypatch, capsys):
+    torch.manual_seed(0)
+    network, device = Network(TINY['model']), torch.device('cpu')
+    monkeypatch.setattr(torch, 'compile', lambda model: model)
+    assert compiles_right(network, TINY, device)
+
+    class Wrong(torch.nn.Module):
+        def forward(self, *inputs):
+            predictions, again, flow = network(*inputs)
+            return 1.1 * predictions, again, flow
+
+    monkeypatch.setattr(torch, 'compile', lambda model: Wrong())
+    assert not compiles_right(network, TINY, device)
+    assert 'training goes on without' in capsys.readouterr().out
 
 
 def test_a_perfect_answer_costs_nothing_but_a_wrong_one_does():

@@ -6,7 +6,13 @@ import torch
 
 from diception_ros.lab.datasets.records import CONVENTIONS, KNOWN, ignore_bit, record
 from diception_ros.lab.synthetic import random_view
-from diception_ros.lab.training.pictures import FIELDS, batch_of, rendered, write_store
+from diception_ros.lab.training.pictures import (
+    FIELDS,
+    Scenes,
+    batch_of,
+    rendered,
+    write_store,
+)
 from diception_ros.lab.training.targets import MAX_POINTS, PROMPTS, sample_targets
 from diception_ros.tasks import CATEGORIES, task_named
 
@@ -64,9 +70,9 @@ def test_categories_of_a_record_are_those_of_the_truth(truths):
 
 
 def test_a_store_holds_the_pictures_that_would_have_been_rendered(tmp_path):
-    done = list(write_store(tmp_path, 3, (32, 32), 0.0, first_seed=5))
+    done = list(write_store(tmp_path, Scenes((32, 32), (0.0, 0.0)), 3))
     assert done == [3]
-    wanted = record(random_view(7, size=(32, 32), worlds=0.0, split='train'))
+    wanted = record(random_view(2, size=(32, 32), worlds=0.0, split='train'))
     for name in ('rgb', 'entities', 'categories'):
         assert np.array_equal(np.load(tmp_path / f'{name}.npy')[2], wanted[name])
 
