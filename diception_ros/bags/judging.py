@@ -14,9 +14,8 @@ from diception_ros.bags import rosbag2 as bags
 from diception_ros.bags.live import NAMESPACE
 from diception_ros.bags.source import ONCE
 from diception_ros.ros.camera_info import camera_of
-from diception_ros.tasks import task_named
-from diception_ros.tasks.entities import EntityMap
-from diception_ros.tasks.pose import PersonPose
+from diception_ros.tasks import DEFAULT_TASKS, task_named
+from diception_ros.tasks.task import IMAGE
 from diception_ros.tasks.truth import Person, Truth
 
 DTYPES = {
@@ -123,10 +122,6 @@ def _result(topic: str) -> str:
     return f'{NAMESPACE}/{topic}'
 
 
-def _depth(answers: Frame, truth: Truth) -> dict[str, float]:
-    return task_named('depth').score(answers.picture(_result('depth/relative')), truth)
-
-
 def _metric_depth(answers: Frame, truth: Truth) -> dict[str, float]:
     """No fit here: metres are metres. What the node does not know (NaN) does not count."""
     metres = answers.picture(_result('depth/image_raw'))
@@ -139,54 +134,30 @@ def _metric_depth(answers: Frame, truth: Truth) -> dict[str, float]:
             'delta1': float((ratio < 1.25).mean())}
 
 
-def _normals(answers: Frame, truth: Truth) -> dict[str, float]:
-    return task_named('normals').score(answers.picture(_result('normals/image_raw')), truth)
-
-
-def _entities(answers: Frame, truth: Truth) -> dict[str, float]:
-    labels = answers.picture(_result('entities/labels')).astype(np.int32)
-    return task_named('entities').score(EntityMap(labels, []), truth)
-
-
-def _semantic(answers: Frame, truth: Truth) -> dict[str, float]:
-    labels = answers.picture(_result('semantic/labels'))  # 1 = person: the one asked for
-    return task_named('semantic:person').score(labels == 1, truth)
-
-
-def _poses(answers: Frame, truth: Truth) -> dict[str, float]:
-    people = [
-        PersonPose(np.float32([(k.x, k.y, k.score) for k in person.keypoints]))
-        for person in answers.message(_result('poses')).people
-    ]
-    return task_named('pose').score(people, truth)
-
-
-def _segmentation(clicked: Callable[[int], int | None]):
+def _judgement(task, clicked: Callable[[int], int | None]) -> Judgement:
+    """How one task's output is compared with the truth."""
     def score(answers: Frame, truth: Truth) -> dict[str, float]:
-        label = clicked(answers.stamp)
-        if label is None or not (truth.instances == label).any():
-            return {}
-        soft = answers.picture(_result('segmentation/mask')) / np.float32(255)
-        return task_named('segmentation').score(soft, truth, label=label)
+        label = {}
+        if task.needs_points:
+            label = {'label': clicked(answers.stamp)}
+            if label['label'] is None or not (truth.instances == label['label']).any():
+                return {}
+        topic = _result(task.panel.judged)
+        message = (answers.picture if answers.types[topic] == IMAGE else answers.message)(topic)
+        return task.score(task.result_of(message), truth, **label)
 
-    return score
+    return Judgement(task.panel.judged, score, task.summary)
+
+
+METRIC_DEPTH = Judgement(
+    'depth/image_raw', _metric_depth,
+    lambda f: f'AbsRel {f["absrel"]:.3f}, δ1 {f["delta1"]:.0%} in metres, no fit')
 
 
 def judgements(clicked: Callable[[int], int | None]) -> list[Judgement]:
     """All comparisons; `clicked(stamp)` is the instance that was clicked by then, or None."""
-    return [
-        Judgement('depth/relative', _depth,
-                  lambda f: f'AbsRel {f["absrel"]:.3f}, δ1 {f["delta1"]:.0%} after a scale fit'),
-        Judgement('depth/image_raw', _metric_depth,
-                  lambda f: f'AbsRel {f["absrel"]:.3f}, δ1 {f["delta1"]:.0%} in metres, no fit'),
-        Judgement('normals/image_raw', _normals,
-                  lambda f: f'{f["mean_deg"]:.1f}° mean, {f["median_deg"]:.1f}° median error'),
-        Judgement('entities/labels', _entities, lambda f: f'mIoU {f["miou"]:.2f}'),
-        Judgement('segmentation/mask', _segmentation(clicked),
-                  lambda f: f'IoU {f["miou"]:.2f} of the clicked thing'),
-        Judgement('semantic/labels', _semantic, lambda f: f'IoU {f["miou"]:.2f} of person'),
-        Judgement('poses', _poses, lambda f: f'PCK@0.1 {f["pck10"]:.0%} of the visible joints'),
-    ]
+    tasks = [task_named(name) for name in DEFAULT_TASKS]
+    return [METRIC_DEPTH, *(_judgement(task, clicked) for task in tasks if task.panel)]
 
 
 def mean_of(figures: list[dict[str, float]]) -> dict[str, float]:

@@ -25,35 +25,16 @@ from diception_ros.bags.judging import (
 )
 from diception_ros.bags.live import NAMESPACE
 from diception_ros.bags.source import Source
-from diception_ros.tasks import drawing
-from diception_ros.tasks.depth import relative_disparity
+from diception_ros.results import Perception
+from diception_ros.tasks import DEFAULT_TASKS, task_named
+from diception_ros.tasks.frame import FOR_EYES, FrameResults
 from diception_ros.tasks.truth import Truth
 
 SHEET_FRAMES = 4  # frames of the contact sheet
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One kind of picture on the page: the node's topic, and the figure that belongs to it."""
-
-    key: str
-    title: str
-    words: str
-    topic: str
-    judged: str
-
-
-PANELS = (
-    Panel('depth', 'Depth', 'bright is near', 'depth/color', 'depth/relative'),
-    Panel('normals', 'Surface normals', 'a colour is a direction', 'normals/color',
-          'normals/image_raw'),
-    Panel('entities', 'Entities', 'every thing a colour of its own', 'entities/color',
-          'entities/labels'),
-    Panel('poses', 'Poses', "people's 17 joints", 'poses/color', 'poses'),
-    Panel('semantic', 'A named category', 'semantic:person', 'semantic/color', 'semantic/labels'),
-    Panel('segmentation', 'The clicked thing', 'found again in every frame', 'segmentation/color',
-          'segmentation/mask'),
-)
+# The tasks that have a place on the page, and their own images by the field of their result.
+SHOWN = tuple(task for task in map(task_named, DEFAULT_TASKS) if task.panel)
 
 
 @dataclass
@@ -99,7 +80,7 @@ def write_page(source: Source, played, out: Path) -> Report:
 
     comparisons = judgements(clicked) if source.truth else []
     wanted = {f'{NAMESPACE}/{name}' for name in (
-        'overlay', *(panel.topic for panel in PANELS), *(one.topic for one in comparisons))}
+        'overlay', *(task.panel.topic for task in SHOWN), *(one.topic for one in comparisons))}
     folder = out / 'pictures'
     folder.mkdir(exist_ok=True)
     figures: dict[str, list[dict[str, float]]] = {}
@@ -158,17 +139,14 @@ def _spread(items: list, count: int) -> list:
 
 
 def _true_pictures(truth: Truth, clicked: int | None) -> dict[str, np.ndarray]:
-    """The truth drawn as the node draws its answers: panel key -> uint8 RGB (H, W, 3)."""
-    people = [label for label, name in truth.categories.items() if name == 'person']
-    thing = truth.instances == clicked
-    return {
-        'depth': drawing.depth(relative_disparity(truth.depth)),
-        'normals': drawing.normals(truth.normals),
-        'entities': drawing.labels(truth.instances),
-        'poses': drawing.skeletons(truth.rgb // 3, [p.keypoints for p in truth.people]),
-        'semantic': drawing.labels(np.isin(truth.instances, people).astype(np.uint8)),
-        'segmentation': drawing.tinted(truth.rgb, 0, ~thing, 0.7),
-    }
+    """The truth drawn as the node draws its answers: a task's field -> uint8 RGB (H, W, 3)."""
+    perception = Perception()
+    for task in SHOWN:
+        label = {'label': clicked} if task.needs_points else {}
+        perception.pictures[task.name] = task.encode(truth, **label)
+        perception.add(task.name, task.ideal(truth, **label))
+    frame = FrameResults(truth.rgb, perception, {'tasks': DEFAULT_TASKS, **FOR_EYES}, [])
+    return {task.field: task.color(getattr(perception, task.field), frame) for task in SHOWN}
 
 
 def _camera_picture(source: Source, seen: Frame) -> np.ndarray:
@@ -208,7 +186,7 @@ def _write_pictures(
 ) -> dict[str, str]:
     """Files of one frame: 'camera', 'overlay', '<panel>' and '<panel> truth' -> its name."""
     shown = {'camera': _camera_picture(source, seen)}
-    for key, topic in (('overlay', 'overlay'), *((p.key, p.topic) for p in PANELS)):
+    for key, topic in (('overlay', 'overlay'), *((task.field, task.panel.topic) for task in SHOWN)):
         if f'{NAMESPACE}/{topic}' in answers:
             shown[key] = answers.picture(f'{NAMESPACE}/{topic}')
     if truth is not None:
@@ -220,9 +198,9 @@ def _write_pictures(
 
 def _poster(folder: Path, names: dict[str, str]) -> np.ndarray:
     """One BGR picture of one frame: the camera and all answers, four in a row."""
-    cells = [('camera', 'camera'), *((panel.key, panel.title.lower()) for panel in PANELS[:3]),
-             ('overlay', 'everything, over the camera'),
-             *((panel.key, panel.title.lower()) for panel in PANELS[3:])]
+    cells = [(task.field, task.panel.title.lower()) for task in SHOWN]
+    cells = [('camera', 'camera'), *cells[:3], ('overlay', 'everything, over the camera'),
+             *cells[3:]]
     cells = [(names[key], title) for key, title in cells if key in names]
     first = cv2.imread(str(folder / cells[0][0]))
     width, gap, band = 320, 8, 24
@@ -320,12 +298,13 @@ def _figure(name: str | None, caption: str) -> str:
 def _cards(names: dict[str, str], report: Report, with_truth: bool) -> str:
     accuracy = {line.topic: line.accuracy for line in report.topics}
     cards = []
-    for panel in PANELS:
-        if panel.key not in names:
+    for task in SHOWN:
+        if task.field not in names:
             continue
-        pictures = _figure(names[panel.key], 'the node')
+        panel = task.panel
+        pictures = _figure(names[task.field], 'the node')
         if with_truth:
-            pictures += _figure(names[f'{panel.key} truth'], 'the truth')
+            pictures += _figure(names[f'{task.field} truth'], 'the truth')
         figure = accuracy.get(panel.judged)
         cards.append(
             f'<div class="card"><h3>{panel.title}</h3><p class="words">{panel.words}</p>'
@@ -337,7 +316,7 @@ def _cards(names: dict[str, str], report: Report, with_truth: bool) -> str:
 
 def _contact_sheet(sheet: dict[int, dict[str, str]], stamps: list[int]) -> str:
     columns = [('camera', 'camera'), ('overlay', 'overlay'),
-               *((p.key, p.title.lower()) for p in PANELS)]
+               *((task.field, task.panel.title.lower()) for task in SHOWN)]
     drawn = set().union(*sheet.values())
     columns = [(key, title) for key, title in columns if key in drawn]
     cells = ['<span></span>'] + [f'<span>{title}</span>' for _, title in columns]

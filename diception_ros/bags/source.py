@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diception_ros.bags import rosbag2 as bags
+from diception_ros.tasks.registry import OVERLAY, default_topics
 
-TASKS = ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose')
-# What comes back for every frame with these tasks, from the picture alone, a click, a known scale.
-FROM_IMAGE = (
-    'depth/relative', 'depth/color', 'normals/image_raw', 'normals/color', 'entities/labels',
-    'entities', 'entities/color', 'segmentation/mask', 'segmentation/color', 'semantic/labels',
-    'semantic/color', 'poses', 'poses/color', 'overlay',
-)
-FROM_SCALE = ('depth/image_raw', 'depth/camera_info', 'points')
-ONCE = ('semantic/label_info',)  # latched
+# What comes back for every frame with the default tasks, from the image alone, a click, a known
+# scale; and what is latched.
+FROM_IMAGE = (*(topic.name for topic in default_topics()), OVERLAY.name)
+FROM_SCALE = tuple(topic.name for topic in default_topics(metric=True))
+ONCE = tuple(topic.name for topic in default_topics(latched=True))
 TOPIC_NAME = r'(/[A-Za-z_][A-Za-z0-9_]*)+'  # what ROS allows, as far as bags have it
 
 # The node's inputs beside the picture: name -> type. They are looked for beside it in the bag.

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from diception_ros.bags.source import FROM_IMAGE, TASKS, Source, source_of
+from diception_ros.bags.source import FROM_IMAGE, ONCE, Source, source_of
 from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, log_file
 from diception_ros.progress import Progress
+from diception_ros.tasks import DEFAULT_TASKS
 
 # Where the demo itself clicks into the middle of the picture, in a bag without clicks.
 CLICKS = '/diception/clicked_pixel'
@@ -118,7 +119,7 @@ def _play(
 
     outputs = [f'{NAMESPACE}/{name}' for name in source.expected]
     parameters = {
-        'model': model, 'device': device, 'tasks': ','.join(TASKS),
+        'model': model, 'device': device, 'tasks': ','.join(DEFAULT_TASKS),
         'image_transport': 'compressed' if source.compressed else 'raw',
         **queues(outputs, 'publisher', depth=10),
     }
@@ -149,7 +150,7 @@ def _play(
         if nobody_clicks:
             offers[CLICKS] = 'geometry_msgs/msg/Point'
         for topic, msgtype in introduce(graph, node, source.image, offers, outputs).items():
-            recorder.expect(topic, msgtype, latched=topic.endswith('label_info'))
+            recorder.expect(topic, msgtype, latched=topic.endswith(ONCE))
             graph.hear(topic, msgtype, depth=10)
         progress.stage('waiting for the first answer')
         always = {f'{NAMESPACE}/{name}' for name in FROM_IMAGE}

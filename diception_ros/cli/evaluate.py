@@ -8,12 +8,8 @@ from typing import Annotated
 
 import typer
 
-# Figure, unit, and whether less is better.
-FIGURES = (('depth.absrel', '', True), ('depth.delta1', '', False),
-           ('normals.mean_deg', 'degrees', True), ('normals.median_deg', 'degrees', True),
-           ('normals.depth_deg', 'degrees', True),
-           ('segmentation.miou', 'one click', False), ('semantic.miou', '', False),
-           ('entities.miou', '', False), ('panoptic.pq', '', False), ('pose.pck10', '', False))
+# Figures of several tasks together: unit, and whether less is better.
+JOINT_FIGURES = {'normals.depth_deg': ('degrees', True), 'panoptic.pq': ('', False)}
 
 
 def evaluate(
@@ -83,6 +79,7 @@ def _on_scenes(pipe, model, worlds, scenes, split, sheet, json) -> None:
     from diception_ros.lab.evaluation import synthetic
     from diception_ros.output_folder import output_file
     from diception_ros.progress import Progress
+    from diception_ros.tasks import TASKS
 
     with Progress('evaluating', scenes) as progress:
         figures = synthetic.evaluate(pipe, worlds, scenes, split, progress.update)
@@ -98,14 +95,15 @@ def _on_scenes(pipe, model, worlds, scenes, split, sheet, json) -> None:
     table = Table(title=f'{model}: {scenes} {split} scenes, {worlds}')
     for column in ('', 'unit', 'model', 'constant', 'ceiling'):
         table.add_column(column, justify='left' if column in ('', 'unit') else 'right')
-    shown = [*FIGURES, *((key, 'IoU', False) for key in figures['model']
-                         if key.startswith('semantic.') and key != 'semantic.miou')]
-    for key, unit, less in shown:
-        if key in figures['model']:
-            mine, constant = figures['model'][key], figures['constant'][key]
-            better = (mine < constant) if less else (mine > constant)
-            table.add_row(key, unit, f'[{"green" if better else "red"}]{mine:.3f}',
-                          f'{constant:.3f}', f'{figures["ceiling"][key]:.3f}')
+    known = JOINT_FIGURES | {f'{task.kind}.{metric.key}': (metric.unit, metric.less_is_better)
+                             for task in TASKS for metric in task.metrics}
+    # Those of single categories, which have no line of their own there, come last
+    for key in sorted(figures['model'], key=lambda key: key not in known):
+        unit, less = known.get(key, ('IoU', False))
+        mine, constant = figures['model'][key], figures['constant'][key]
+        better = (mine < constant) if less else (mine > constant)
+        table.add_row(key, unit, f'[{"green" if better else "red"}]{mine:.3f}',
+                      f'{constant:.3f}', f'{figures["ceiling"][key]:.3f}')
     Console().print(table)
 
 

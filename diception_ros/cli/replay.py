@@ -17,10 +17,11 @@ from typing import Annotated
 import typer
 
 from diception_ros.bags.recording import NodeReports, send_ahead
-from diception_ros.bags.source import FROM_IMAGE, ONCE, TASKS, Source, source_of
+from diception_ros.bags.source import FROM_IMAGE, ONCE, Source, source_of
 from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, log_file
 from diception_ros.progress import Progress
+from diception_ros.tasks import DEFAULT_TASKS
 
 LOST = 30.0  # seconds of a node without work after which a frame's answer must be lost
 # Of the node, but about the moment of the run and not about the pictures.
@@ -38,7 +39,7 @@ def replay(
     outputs: Annotated[str | None, typer.Option(
         help='Only these outputs, with commas, such as depth/relative,poses.')] = None,
     tasks: Annotated[str | None, typer.Option(
-        help=f"The node's tasks (default: {','.join(TASKS)}).")] = None,
+        help=f"The node's tasks (default: {','.join(DEFAULT_TASKS)}).")] = None,
     model: Annotated[str | None, typer.Option(
         help='nano (the default), or a model directory.')] = None,
     device: Annotated[str | None, typer.Option(help='cpu (the default) or cuda.')] = None,
@@ -81,7 +82,8 @@ def replay(
     sources = [source_of(bag, topic, reference_depth=reference_depth)
                for topic in image_topic or [None]]
     given = {'tasks': tasks, 'model': model, 'device': device}
-    defaults = {} if params_file else {'tasks': ','.join(TASKS), 'model': 'nano', 'device': 'cpu'}
+    defaults = {} if params_file else {
+        'tasks': ','.join(DEFAULT_TASKS), 'model': 'nano', 'device': 'cpu'}
     parameters = {**defaults, **{name: value for name, value in given.items() if value}}
     only = [name.strip() for name in outputs.split(',')] if outputs else None
     begin, frames, unusable = time.monotonic(), 0, 0

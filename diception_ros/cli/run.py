@@ -14,16 +14,20 @@ from diception_ros.bit_depth import BITS, BitDepth
 from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, homes_of
 from diception_ros.progress import Progress
+from diception_ros.tasks import TASKS, task_class
+from diception_ros.tasks.frame import FOR_EYES, FrameResults
+from diception_ros.tasks.registry import WITHOUT_POINTS
 
 FLOATING = ('.tif', '.tiff', '.exr', '.pfm')  # files that may hold metres
-DEFAULT_TASKS = ('depth', 'normals', 'entities', 'semantic:person', 'pose')
+*_MOST, _LAST = WITHOUT_POINTS
+_CLICKED = [task.kind for task in TASKS if task.needs_points and task.default]
 
 
 def run(
     images: Annotated[list[Path], typer.Argument(help='Pictures: PNG, JPEG, ...')],
     tasks: Annotated[str | None, typer.Option(
-        help='Tasks, with commas (default: depth, normals, entities, semantic:person and pose, '
-        'and segmentation where there are points).')] = None,
+        help=f'Tasks, with commas (default: {", ".join(_MOST)} and {_LAST}, '
+        f'and {", ".join(_CLICKED)} where there are points).')] = None,
     points: Annotated[list[str] | None, typer.Option(
         help='x,y of what to segment, as fractions of the picture: 0.5,0.5 is its middle. '
         'Repeat it for more points on the same thing.')] = None,
@@ -74,7 +78,7 @@ def run(
 
         progress.stage('perceiving', total=len(images))
         for path, folder, output in zip(images, folders, outputs, strict=True):
-            if _one(path, output, perceive, clicks, image_bits):
+            if _one(path, output, perceive, wanted, clicks, image_bits):
                 print(folder, flush=True)
             else:
                 damaged.append(str(path))
@@ -84,17 +88,19 @@ def run(
                       f'{", ".join(damaged)}; copy them again')
 
 
-def _one(path: Path, output: OutputFolder, perceive, clicks, bits: str) -> bool:
+def _one(path: Path, output: OutputFolder, perceive, wanted, points, bits: str) -> bool:
     """One picture from file to files, so that no more than one is in memory; False: damaged."""
     rgb = _read(path, bits)
     if rgb is None:
         return False
-    found = perceive(rgb)
+    height, width = rgb.shape[:2]
+    frame = FrameResults(rgb, perceive(rgb), {'tasks': wanted, **FOR_EYES},
+                  [(x * width - 0.5, y * height - 0.5) for x, y in points])
     with output as folder:
         folder.mkdir()
-        for name, picture in _pictures(rgb, found, clicks).items():
+        for name, picture in _pictures(frame).items():
             _save(folder / name, picture)
-        np.savez_compressed(folder / 'arrays.npz', **_arrays(found))
+        np.savez_compressed(folder / 'arrays.npz', **_arrays(frame))
     return True
 
 
@@ -145,16 +151,17 @@ def _decoded(path: Path, how: int) -> np.ndarray | None:
 def _tasks(given: str | None, able: list[str], clicked: bool) -> list[str]:
     """The tasks asked for; without a list the default ones that the model can do."""
     if given is None:
-        tasks = [task for task in DEFAULT_TASKS if task in able]
+        tasks = [task for task in WITHOUT_POINTS if task in able]
     else:
         tasks = [task.strip() for task in given.split(',') if task.strip()]
         for task in tasks:
             if task not in able:
                 raise Failure(f'--tasks: the model has no task {task}; it has {", ".join(able)}')
-    if clicked and 'segmentation' not in tasks:
-        tasks.append('segmentation')
-    if 'segmentation' in tasks and not clicked:
-        raise Failure('--tasks: segmentation needs to know what: add --points 0.5,0.5')
+    pointed = [task for task in tasks if task_class(task).needs_points]
+    if clicked and not pointed:
+        tasks += _CLICKED
+    if pointed and not clicked:
+        raise Failure(f'--tasks: {pointed[0]} needs to know what: add --points 0.5,0.5')
     if not tasks:
         raise Failure(f'--tasks: none given; the model has {", ".join(able)}')
     return tasks
@@ -178,54 +185,25 @@ def _save(path: Path, picture: np.ndarray) -> None:
         raise Failure(f'{path}: could not be written')
 
 
-def _pictures(rgb: np.ndarray, found, points) -> dict[str, np.ndarray]:
+def _pictures(frame: FrameResults) -> dict[str, np.ndarray]:
     """File name -> picture: for eyes uint8, and raw uint16 where 8 bit would lose something."""
-    from diception_ros.tasks import drawing
-
-    height, width = rgb.shape[:2]
-    clicks = [(x * width - 0.5, y * height - 0.5) for x, y in points]
-    names = list(found.semantic or {})
-    labels = _labels([found.semantic[name] for name in names]) if names else None
-    pictures = {'overlay.jpg': drawing.overlay(rgb, found, clicks, names, labels)}
-    if found.depth is not None:
-        pictures['depth.png'] = drawing.depth(found.depth)
-        pictures['depth_raw.png'] = np.rint(found.depth * 65535).astype(np.uint16)
-    if found.normals is not None:
-        pictures['normals.png'] = drawing.normals(found.normals)
-    if found.entities is not None:
-        pictures['entities.png'] = drawing.labels(found.entities.labels)
-        pictures['entities_raw.png'] = found.entities.labels.astype(np.uint16)
-    if found.segmentation is not None:
-        pictures['segmentation.png'] = np.rint(found.segmentation * 255).astype(np.uint8)
-    if labels is not None:
-        legend = [(name, drawing.color_of(label)) for label, name in enumerate(names, 1)]
-        pictures['semantic.png'] = drawing.legend(drawing.labels(labels), legend)
-    if found.poses is not None:
-        people = [person.keypoints for person in found.poses]
-        pictures['poses.png'] = drawing.skeletons(rgb // 3, people)
-    if found.restored is not None:
-        pictures['restored.png'] = found.restored
-    for name, picture in (found.adapters or {}).items():
-        pictures[f'adapter_{name}.png'] = picture
+    pictures = {'overlay.jpg': frame.overlay()}
+    for task, result in _results(frame):
+        pictures.update(task.files(result, frame))
     return pictures
 
 
-def _labels(masks: list[np.ndarray]) -> np.ndarray:
-    """uint8 (H, W): 1 + the index of the first mask that has the pixel, 0 = none has."""
-    return ((np.argmax(masks, 0) + 1) * np.any(masks, 0)).astype(np.uint8)
-
-
-def _arrays(found) -> dict[str, np.ndarray]:
+def _arrays(frame: FrameResults) -> dict[str, np.ndarray]:
     """Everything that was found, under the names of the result's fields."""
-    fields = ('depth', 'normals', 'segmentation', 'restored')
-    arrays = {name: getattr(found, name) for name in fields}
-    if found.entities is not None:
-        arrays['entities'] = found.entities.labels
-    if found.poses is not None:
-        people = [person.keypoints for person in found.poses]
-        arrays['poses'] = np.stack(people) if people else np.zeros((0, 17, 3), np.float32)
-    for category, mask in (found.semantic or {}).items():
-        arrays[f'semantic:{category}'] = mask
-    for name, picture in (found.adapters or {}).items():
-        arrays[f'adapter:{name}'] = picture
-    return {name: array for name, array in arrays.items() if array is not None}
+    arrays = {}
+    for task, result in _results(frame):
+        arrays.update(task.arrays(result))
+    return arrays
+
+
+def _results(frame: FrameResults):
+    """Every task of the registry that has a result, and that."""
+    for task in TASKS:
+        result = task.result_in(frame)
+        if result is not None:
+            yield task, result

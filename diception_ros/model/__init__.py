@@ -13,17 +13,19 @@ os.environ.setdefault('GOMP_SPINCOUNT', '0')
 
 _WHERE = {
     'DiceptionPipeline': 'pipeline',
-    'Perception': 'pipeline',
     'ModelError': 'checkpoints',
     'DiceptionTransformer': 'transformer',
     'PointEncoder': 'points',
     'GuidedAutoencoder': 'autoencoder',
     'PromptBank': 'prompts',
 }
-__all__ = list(_WHERE)
+__all__ = [*_WHERE, 'Perception']
 
 
 def __getattr__(name: str):
+    if name == 'Perception':
+        from diception_ros.results import Perception
+        return Perception
     if name not in _WHERE:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(importlib.import_module(f'{__name__}.{_WHERE[name]}'), name)

@@ -28,6 +28,7 @@ from diception_ros.model.points import PointEncoder
 from diception_ros.model.prompts import PromptBank
 from diception_ros.model.transformer import DiceptionTransformer
 from diception_ros.output_folder import OutputError, OutputFolder
+from diception_ros.tasks.registry import BY_KIND
 
 CONFIG_FILE = 'diception.json'
 PROMPTS_FILE = 'prompts.safetensors'
@@ -293,8 +294,9 @@ def task_names(config: Mapping[str, Any]) -> list[str]:
     """Every task of a model, `semantic` spelled out by category."""
     names = []
     for name in config['tasks']:
-        names += ([f'semantic:{category}' for category in config['categories']]
-                  if name == 'semantic' else [name])
+        family = BY_KIND[name].family if name in BY_KIND else ''
+        names += ([f'{name}:{category}' for category in config['categories']]
+                  if family == 'category' else [name])
     return names
 
 

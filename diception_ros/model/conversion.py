@@ -47,12 +47,8 @@ from diception_ros.model.prompts import (
 )
 from diception_ros.model.transformer import DiceptionTransformer
 from diception_ros.output_folder import OutputFolder
+from diception_ros.tasks import TASKS
 
-# One step without guidance is as good as 28 for depth and normals, 7 for segmentation; guidance
-# does nothing for segmentation and pose (tables of arXiv 2502.17157). Of the others few-step
-# figures are not published: they keep the 28 steps and guidance 2 of the published evaluation.
-TASKS = {'depth': (1, 1.0), 'normals': (1, 1.0), 'entities': (28, 2.0), 'segmentation': (7, 1.0),
-         'semantic': (28, 2.0), 'pose': (28, 1.0)}
 RESOLUTION = 768
 LICENCE = ('DICEPTION weights: BSD-2-Clause for academic use, commercial use by contact with their '
            'authors; Stable Diffusion 3 medium: Stability AI Community License')
@@ -254,8 +250,9 @@ class Published:
         return {
             'format': 1, 'name': 'diception', 'licence': LICENCE, 'resolution': [side, side],
             'space': 'latent', 'initial_noise': 'gaussian',
-            'tasks': {name: {'num_inference_steps': steps, 'guidance_scale': guidance}
-                      for name, (steps, guidance) in TASKS.items()},
+            'tasks': {task.kind: {'num_inference_steps': task.published.num_inference_steps,
+                                  'guidance_scale': task.published.guidance_scale}
+                      for task in TASKS if task.published},
             'categories': list(dict.fromkeys([*COCO_CATEGORIES, *semantic])),
             'normal_axes': ['left', 'up', 'back'], 'pose_encoding': 'discs',
             'entity_colors': 'random', 'point_order': 'yx',

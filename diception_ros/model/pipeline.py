@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -27,52 +26,12 @@ from diception_ros.model.checkpoints import (
     task_names,
 )
 from diception_ros.model.image_encoder import token_features
-from diception_ros.tasks import Conventions, task_named
-from diception_ros.tasks.panoptic import labels_of
-from diception_ros.tasks.semantic import strength
+from diception_ros.results import Perception
+from diception_ros.tasks import TASKS, Conventions, task_named
+from diception_ros.tasks.registry import in_reading_order
 
 DECODING = ('auto', 'batch', 'slices', 'tiles')
-SLOW_TO_READ = {'entities': 1, 'pose': 2}  # in this order
 STAGES = ('preprocess', 'encode', 'sample', 'decode_latents', 'decode_results')
-
-
-@dataclass
-class Perception:
-    """What a picture of H x W camera pixels was found to show; None = not asked for."""
-
-    depth: np.ndarray | None = None           # float32 (H, W), relative disparity in [0, 1], near 1
-    normals: np.ndarray | None = None         # float32 (H, W, 3), unit length, optical frame
-    entities: Any = None                      # .labels int32 (H, W), 0 = none; .instances
-    segmentation: np.ndarray | None = None    # float32 (H, W) in [0, 1]
-    semantic: dict[str, np.ndarray] | None = None    # {category: bool (H, W)}
-    poses: Any = None                         # list of people: .keypoints float32 (17, 3)
-    restored: np.ndarray | None = None        # uint8 (H, W, 3)
-    adapters: dict[str, np.ndarray] | None = None    # {name: uint8 (H, W, 3)}
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)  # {task: float32 (H, W, 3), 0..1}
-
-    def add(self, name: str, result: Any) -> None:
-        """Put the result of the task called `name` into its field."""
-        kind, _, detail = name.partition(':')
-        if kind == 'semantic':
-            self.semantic = {**(self.semantic or {}), detail: result}
-        elif kind == 'adapter':
-            self.adapters = {**(self.adapters or {}), detail: result}
-        else:
-            setattr(self, {'pose': 'poses', 'restoration': 'restored'}.get(kind, kind), result)
-
-    @cached_property
-    def strengths(self) -> dict[str, np.ndarray]:
-        """How bright each category was painted: {category: float32 (H, W) in [0, 1]}."""
-        return {name: strength(self.pictures[f'semantic:{name}']) for name in self.semantic or {}}
-
-    @property
-    def people_labels(self) -> np.ndarray | None:
-        """The label image of the entities that are people, int32 (H, W), 0 elsewhere; None where
-        entities or 'semantic:person' were not asked for."""
-        person = (self.semantic or {}).get('person')
-        if self.entities is None or person is None:
-            return None
-        return labels_of(self.entities, person)
 
 
 @dataclass(frozen=True)
@@ -187,8 +146,10 @@ class DiceptionPipeline:
             if name not in self._tasks:
                 raise ModelError(f'tasks: the model {self.config.get("name")!r} has no task '
                                  f'{name!r}; it has {", ".join(self.tasks[:20])}')
-        if sum(name.startswith('restoration:') for name in names) > 1:
-            raise ValueError('tasks: one restoration mode per picture')
+        for task in TASKS:
+            if task.family and not task.collects and sum(
+                    name.startswith(f'{task.kind}:') for name in names) > 1:
+                raise ValueError(f'tasks: one {task.kind} {task.family} per picture')
         stored = tuple((y, x) if self.config['point_order'] == 'yx' else (x, y)
                        for x, y in self._checked_points(points))
         requests = []
@@ -215,10 +176,9 @@ class DiceptionPipeline:
         painted = painted.permute(0, 2, 3, 1).cpu().numpy()           # (N, h, w, 3)
         for name, picture in zip(names, painted, strict=True):
             perception.pictures[name] = resize(picture, size)         # float32 (H, W, 3)
-        # The slow ones last, and people after the entities, whose masks tell them apart
-        for name in sorted(names, key=lambda name: SLOW_TO_READ.get(name, 0)):
-            given = {'masks': perception.people_labels} if name == 'pose' else {}
-            perception.add(name, self._tasks[name].decode(perception.pictures[name], **given))
+        for name in in_reading_order(names):
+            perception.add(name, self._tasks[name].decode_beside(perception.pictures[name],
+                                                                 perception))
             ready(name, perception)
         clock.mark('decode_results')
         clock.stop()

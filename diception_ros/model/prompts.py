@@ -15,9 +15,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-PUBLISHED_TASKS = ('depth', 'normals', 'entities', 'segmentation', 'pose')
-SEMANTIC_PROMPT = '[[image2semantic]] '
-
 # The 80 categories of COCO detection, in the order of its annotation files.
 COCO_CATEGORIES = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat',
@@ -39,15 +36,18 @@ def published_prompts(categories: Iterable[str] = COCO_CATEGORIES,
     A text in `extra` that begins with `[[image2semantic]] ` becomes the key `semantic:<category>`,
     any other text is its own key.
     """
-    from diception_ros.tasks import task_named
-    names = [*PUBLISHED_TASKS, *(f'semantic:{category}' for category in categories)]
+    from diception_ros.tasks.registry import COUNTED
     texts = {'': ''}
-    for name in names:
-        task = task_named(name)
-        texts[task.prompt_key] = task.published_prompt
+    families = {}                                 # what a family's prompts begin with -> its kind
+    for kind in COUNTED:
+        if kind.published and kind.family:
+            families[f'{kind.published.prompt} '] = kind.kind
+        if kind.published:
+            for task in map(kind, categories) if kind.family else [kind()]:
+                texts[task.prompt_key] = task.published_prompt
     for text in extra:
-        semantic = text.startswith(SEMANTIC_PROMPT)
-        texts[f'semantic:{text.removeprefix(SEMANTIC_PROMPT).strip()}' if semantic else text] = text
+        start = next(filter(text.startswith, families), None)
+        texts[f'{families[start]}:{text.removeprefix(start).strip()}' if start else text] = text
     return texts
 
 

@@ -13,18 +13,14 @@ from diception_ros.geometry import (
     fit_near_far,
     fit_reference,
 )
-from diception_ros.tasks.panoptic import label_image, with_categories
+from diception_ros.tasks.frame import FrameResults
 
 
 @dataclass
-class Answer:
-    """One answered frame; pictures are (H, W, ...) of the camera."""
+class Answer(FrameResults):
+    """One answered frame of a camera."""
 
     header: Any           # std_msgs Header of the image, unchanged
-    rgb: np.ndarray       # uint8 (H, W, 3)
-    perception: Any       # model.Perception; None in a field = not asked for
-    settings: dict        # the parameters of this frame
-    points: list          # [(x, y)] in pixels, of the segmentation
     camera: Any           # geometry CameraModel of this picture, None while unknown
     camera_info: Any      # CameraInfo with this frame's header, None while unknown
     reference: Any        # float32 (h, w) metres, NaN unknown; None where there is none
@@ -78,23 +74,6 @@ class Answer:
         if mode == 'ground_plane' and self.perception.normals is None:
             return "the parameter 'tasks' has no normals, which show the floor"
         return ''
-
-    @property
-    def categories(self):
-        """The categories asked for, in order: label 1, 2, ... of semantic/labels."""
-        return [task.partition(':')[2] for task in self.settings['tasks']
-                if task.startswith('semantic:')]
-
-    @cached_property
-    def semantic_labels(self):
-        """Label image uint8 (H, W): 1 + the index in `categories`, 0 = none; the brightest wins."""
-        return label_image(self.perception.strengths, self.categories)
-
-    @cached_property
-    def entities(self):
-        """The entities, each with its category and score where semantic pictures tell; or None."""
-        found = self.perception.entities
-        return found and with_categories(found, self.perception.strengths)
 
     def entity_under(self, keypoints):
         """The label of the entity that most joints of keypoints (17, 3) lie on, or 0."""

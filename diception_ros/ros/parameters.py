@@ -7,36 +7,15 @@ and replaced whole when something changes, so that one frame never sees half of 
 
 import difflib
 import math
-from dataclasses import dataclass
-from typing import Any
 
 from diception_ros.bit_depth import BITS
-from diception_ros.tasks import task_named
-
-ANY_TIME = 'any time'
-NOT_ACTIVE = 'while the node is not active'
-UNCONFIGURED = 'while the node is unconfigured'
-AT_START = 'at the start only'
-
-KINDS = ('depth', 'normals', 'entities', 'segmentation', 'semantic', 'pose', 'restoration',
-         'adapter')
+from diception_ros.tasks import DEFAULT_TASKS, TASKS, task_named
+from diception_ros.tasks.parameter import AT_START, NOT_ACTIVE, UNCONFIGURED, Parameter
+from diception_ros.tasks.registry import spellings
 
 
 class ParameterError(ValueError):
     """A parameter value that cannot be; str() is one line."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of the table. The default's type is the parameter's type."""
-
-    name: str
-    default: Any
-    description: str
-    low: float = None
-    high: float = None
-    choices: tuple = ()
-    when: str = ANY_TIME
 
 
 TABLE = (
@@ -57,10 +36,8 @@ TABLE = (
               'by one, tiles = one by one in tiles; each takes less memory than the one before. '
               "auto = slices for SD3's large VAE, batch for others.",
               choices=('auto', 'batch', 'slices', 'tiles'), when=UNCONFIGURED),
-    Parameter('tasks', ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose'),
-              'What may run: depth, normals, entities, segmentation, pose, semantic:<category>, '
-              'restoration:<denoise|derain|lowlight>, adapter:<name>. A list (semantic:person in '
-              'quotes), or one string with commas.'),
+    Parameter('tasks', DEFAULT_TASKS, f'What may run: {", ".join(spellings())}. A list '
+              '(semantic:person in quotes), or one string with commas.'),
     Parameter('lazy', True, 'Run a task only while somebody subscribes to one of its outputs.'),
     Parameter('max_rate', 0.0, 'At most this many frames per second are looked at, on average, the '
               'others dropped; after a pause two may follow each other. 0 = as many as the model '
@@ -71,10 +48,10 @@ TABLE = (
               'directory says for each task.', 0, 1000),
     Parameter('guidance_scale', 0.0, 'Classifier-free guidance of every task; above 1 doubles the '
               'work; 0 = what the model directory says for each task.', 0.0, 30.0),
-    *(Parameter(f'{kind}.num_inference_steps', 0, f'Denoising steps of {kind}; 0 = '
-                'num_inference_steps.', 0, 1000) for kind in KINDS),
-    *(Parameter(f'{kind}.guidance_scale', 0.0, f'Classifier-free guidance of {kind}; 0 = '
-                'guidance_scale.', 0.0, 30.0) for kind in KINDS),
+    *(Parameter(f'{task.kind}.num_inference_steps', 0, f'Denoising steps of {task.kind}; 0 = '
+                'num_inference_steps.', 0, 1000) for task in TASKS),
+    *(Parameter(f'{task.kind}.guidance_scale', 0.0, f'Classifier-free guidance of {task.kind}; '
+                '0 = guidance_scale.', 0.0, 30.0) for task in TASKS),
     Parameter('image_transport', 'raw', 'raw subscribes to image, compressed to image/compressed '
               '(JPEG or PNG): to the topic that image is remapped to, with /compressed behind it '
               'unless it is there.', choices=('raw', 'compressed'), when=NOT_ACTIVE),
@@ -89,33 +66,7 @@ TABLE = (
               'the oldest is dropped, with a warning.', 1, 10000, when=NOT_ACTIVE),
     Parameter('rectified', False, 'The image is rectified (image_rect): P of camera_info describes '
               'it, not K and the distortion.'),
-    Parameter('depth.scale', 'reference', 'Where metres come from: reference (reference_depth, or '
-              'reference_points of a lidar), '
-              'ground_plane (depth.camera_height and camera_info), near_far (depth.near and '
-              'depth.far), none (no metric outputs).',
-              choices=('reference', 'ground_plane', 'near_far', 'none')),
-    Parameter('depth.near', 0.3, 'Distance of the nearest surface, metres, for near_far.',
-              0.001, 1000.0),
-    Parameter('depth.far', 10.0, 'Distance of the farthest surface, metres, with depth.scale '
-              'near_far.', 0.001, 1000.0),
-    Parameter('depth.camera_height', 0.0, 'Height of the camera above the floor, metres, for '
-              'depth.scale ground_plane; 0 = unknown.', 0.0, 100.0),
-    Parameter('depth.gravity_frame', '', 'Frame whose z axis points up (odom, base_footprint): '
-              "with TF it tells ground_plane the floor's direction; empty = read from the "
-              'normals.'),
-    Parameter('depth.reference_tolerance', 0.1, 'A reference is used for images whose stamp '
-              'is at most this many seconds away.', 0.0, 10.0),
-    Parameter('depth.keep_reference', True, "Where the reference has a value, depth/image_raw has "
-              "the reference's own."),
-    Parameter('cloud.stride', 1, 'The cloud has every n-th pixel of every n-th row.', 1, 64),
-    Parameter('points.mode', 'track', 'What a clicked pixel does in the following frames: track '
-              'follows the thing, fixed stays on its pixel, once is forgotten after one mask.',
-              choices=('track', 'fixed', 'once')),
-    Parameter('points.on_full', 'replace', 'What a click does when as many points are set as the '
-              'model takes: replace the oldest, or refuse the click.',
-              choices=('replace', 'refuse')),
-    Parameter('points.fixed_frame', '', 'Frame in which a clicked_point stands still (odom, map); '
-              'empty = the frame that it was clicked in, as RViz sends it.'),
+    *(parameter for task in TASKS for parameter in task.parameters),
     Parameter('palette', 'viridis', 'Colours of depth/color.',
               choices=('viridis', 'cividis', 'magma', 'inferno', 'turbo', 'gray')),
     Parameter('overlay.opacity', 0.5, 'How much the overlay covers the camera picture.', 0.0, 1.0),
@@ -175,12 +126,11 @@ def settings_from(values, model_tasks=None):
     repeated = sorted({t for t in settings['tasks'] if settings['tasks'].count(t) > 1})
     if repeated:
         raise ParameterError(f"parameter 'tasks': {', '.join(repeated)} is there more than once")
-    if settings['depth.near'] >= settings['depth.far']:
-        raise ParameterError(f"parameter 'depth.near': {settings['depth.near']} is not below "
-                             f"depth.far ({settings['depth.far']})")
-    if settings['depth.scale'] == 'ground_plane' and settings['depth.camera_height'] == 0:
-        raise ParameterError("parameter 'depth.scale': ground_plane needs the camera's height "
-                             'above the floor: set depth.camera_height first')
+    for task in TASKS:
+        try:
+            task.check_settings(settings)
+        except ValueError as error:
+            raise ParameterError(str(error)) from None
     if not settings['model'].strip():
         raise ParameterError("parameter 'model': it is empty: use nano or a model directory's path")
     return settings

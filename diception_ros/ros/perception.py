@@ -4,10 +4,12 @@
 import gc
 import time
 
+from diception_ros.results import Perception
 from diception_ros.ros import images
 from diception_ros.ros.answer import Answer
 from diception_ros.ros.memory import give_back_freed_memory
 from diception_ros.ros.parameters import steps_and_guidance
+from diception_ros.tasks import task_class
 from diception_ros.tasks.following import EntityFollower
 
 
@@ -72,7 +74,7 @@ class Perceiver:
         points = node.clicks.on_picture(rgb, message.header, camera, settings['points.mode'],
                                         settings['points.fixed_frame'])
         if not points:
-            tasks = [task for task in tasks if task != 'segmentation']
+            tasks = [task for task in tasks if not task_class(task).needs_points]
         clock.mark('convert')
 
         # 3. The model; 4. results to messages, on another thread while the next result is read
@@ -83,7 +85,7 @@ class Perceiver:
                 perception.entities = self._follower.follow(perception.entities)
             if publication.answer is None:
                 publication.answer = Answer(
-                    message.header, rgb, perception, settings, points, camera, camera_info,
+                    rgb, perception, settings, points, message.header, camera, camera_info,
                     node.inputs.reference_for(message.header, camera, settings), node.health,
                     node.inputs.gravity_for(message.header, settings))
             if frame.generation == node.generation:  # unless the node was deactivated meanwhile
@@ -98,7 +100,6 @@ class Perceiver:
                           num_inference_steps=steps or None, guidance_scale=guidance or None,
                           seed=settings['seed'], timings=stages, ready=ready)
             else:
-                from diception_ros.model import Perception
                 ready(None, Perception())
             clock.mark('infer')
             clock.move('infer', 'decode', stages.get('decode_results', 0.0))

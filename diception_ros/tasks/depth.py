@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth: a picture of relative (affine-invariant) disparity, near = 1."""
+"""Depth: an image of relative (affine-invariant) disparity, near = 1."""
 
 import numpy as np
 
+from diception_ros.tasks import drawing
+from diception_ros.tasks.parameter import Parameter
 from diception_ros.tasks.pictures import clean, grey, resized
+from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 
 FARTHEST = 80.0  # metres; what is farther is not judged, as usual on KITTI (Eigen et al., 2014)
 
@@ -28,19 +31,78 @@ def relative_disparity(depth):
     return np.clip((inverse - low) / (high - low), 0, 1) * known
 
 
-class Depth:
+def colored(disparity, frame):
+    return drawing.depth(disparity, frame.settings['palette'])
+
+
+class Depth(Task):
     """Result: float32 (H, W), relative disparity in [0, 1], near = 1."""
 
-    name = 'depth'
-    prompt_key = 'depth'
-    published_prompt = '[[image2depth]]'
-    needs_points = False
+    kind = field = default = truth_field = 'depth'
+    meaning = 'float32 (H, W), relative disparity in [0, 1], near = 1, no unit'
+    published = Published('[[image2depth]]', 1, 1.0)
+    topics = (
+        Topic('depth/relative', 'disparity in [0, 1], near = 1, no unit: what the model itself '
+              'knows', '32FC1'),
+        Topic('depth/color', 'the same for eyes', 'rgb8', colored),
+        Topic('depth/image_raw', 'metres along Z (REP-118), NaN where unknown; only when a scale '
+              'is known', '32FC1', lambda _, frame: frame.metric_depth, metric=True),
+        Topic('depth/camera_info', "goes with depth/image_raw: the camera's own, with the image's "
+              'header', type='sensor_msgs/msg/CameraInfo', message='depth.camera_info',
+              metric=True),
+        Topic('points', 'x y z rgb and normals, from the metric depth',
+              type='sensor_msgs/msg/PointCloud2', message='depth.point_cloud', metric=True,
+              uses=('normals',), group='points'),
+    )
+    parameters = (
+        Parameter('depth.scale', 'reference', 'Where metres come from: reference (reference_depth, '
+                  'or reference_points of a lidar), '
+                  'ground_plane (depth.camera_height and camera_info), near_far (depth.near and '
+                  'depth.far), none (no metric outputs).',
+                  choices=('reference', 'ground_plane', 'near_far', 'none')),
+        Parameter('depth.near', 0.3, 'Distance of the nearest surface, metres, for near_far.',
+                  0.001, 1000.0),
+        Parameter('depth.far', 10.0, 'Distance of the farthest surface, metres, with depth.scale '
+                  'near_far.', 0.001, 1000.0),
+        Parameter('depth.camera_height', 0.0, 'Height of the camera above the floor, metres, for '
+                  'depth.scale ground_plane; 0 = unknown.', 0.0, 100.0),
+        Parameter('depth.gravity_frame', '', 'Frame whose z axis points up (odom, base_footprint): '
+                  "with TF it tells ground_plane the floor's direction; empty = read from the "
+                  'normals.'),
+        Parameter('depth.reference_tolerance', 0.1, 'A reference is used for images whose stamp '
+                  'is at most this many seconds away.', 0.0, 10.0),
+        Parameter('depth.keep_reference', True, "Where the reference has a value, depth/image_raw "
+                  "has the reference's own."),
+        Parameter('cloud.stride', 1, 'The cloud has every n-th pixel of every n-th row.', 1, 64),
+    )
+    inset = True
+    panel = Panel('Depth', 'bright is near', 'depth/color', 'depth/relative')
+    metrics = (Metric('absrel', '', less_is_better=True), Metric('delta1', ''))
+    loss, target_channels = 'regression', 1
+    color = staticmethod(colored)
+
+    @classmethod
+    def check_settings(cls, settings):
+        if settings['depth.near'] >= settings['depth.far']:
+            raise ValueError(f"parameter 'depth.near': {settings['depth.near']} is not below "
+                             f"depth.far ({settings['depth.far']})")
+        if settings['depth.scale'] == 'ground_plane' and settings['depth.camera_height'] == 0:
+            raise ValueError("parameter 'depth.scale': ground_plane needs the camera's height "
+                             'above the floor: set depth.camera_height first')
+
+    @classmethod
+    def files(cls, result, frame):
+        return {'depth.png': colored(result, frame),
+                'depth_raw.png': np.rint(result * 65535).astype(np.uint16)}
+
+    def summary(self, figures):
+        return f'AbsRel {figures["absrel"]:.3f}, δ1 {figures["delta1"]:.0%} after a scale fit'
 
     def encode(self, truth, rng=None, points=None):
         return np.repeat(relative_disparity(truth.depth)[..., None], 3, axis=2)
 
-    def decode(self, picture):
-        return grey(clean(picture))
+    def decode(self, image):
+        return grey(clean(image))
 
     def score(self, result, truth):
         """AbsRel, delta1 and the share within 10 % of the truth, after the least-squares fit of
@@ -67,5 +129,5 @@ class Depth:
         }
 
     def constant(self, truths):
-        """The mean disparity picture: the best answer of one who does not look."""
+        """The mean disparity image: the best answer of one who does not look."""
         return np.mean([relative_disparity(truth.depth) for truth in truths], axis=0)

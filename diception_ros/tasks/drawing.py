@@ -162,17 +162,12 @@ def insets(picture, small):
     return picture
 
 
-def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, palette='viridis',
-            ground=None):
-    """Draw all that a model perceived over the picture it saw: uint8 (H, W, 3).
-
-    Categories tinted, entities outlined, the clicked thing white, people and clicks drawn on top;
-    depth and normals as small pictures in the lower right corner. points: clicks [(x, y)] in
-    pixels. found: label image (H, W) of the categories, 1 + the index in `categories`, or None.
-    ground: what overlay_ground has drawn of it already, to be drawn on.
+def overlay(picture, perception, points=(), categories=(), found=None, small=()):
+    """Finish what `overlay_ground` has drawn, in place: people, clicks, a legend, and `insets` of
+    `small`. points: clicks [(x, y)] in pixels. found: label image (H, W) of the categories, 1 + the
+    index in `categories`, or None.
     """
-    picture = overlay_ground(rgb, perception, found, opacity) if ground is None else ground
-    entries, small = [], []
+    entries = []
     if found is not None:
         entries += [(name, color_of(label)) for label, name in enumerate(categories, 1)]
     if perception.segmentation is not None:
@@ -181,15 +176,12 @@ def overlay(rgb, perception, points=(), categories=(), found=None, opacity=0.5, 
         skeletons(picture, [person.keypoints for person in perception.poses])
         entries += [('left', LEFT), ('right', RIGHT)]
     clicks(picture, points)
-    if perception.depth is not None:
-        small.append(('depth', perception.depth, lambda result: depth(result, palette)))
-    if perception.normals is not None:
-        small.append(('normals', perception.normals, normals))
     return insets(legend(picture, entries), small)
 
 
 def overlay_ground(rgb, perception, found=None, opacity=0.5):
-    """Draw what of an overlay lies under people, clicks, the legend and the small pictures."""
+    """Draw over a copy of the image what of an overlay lies under people, clicks, the legend and
+    the small images: categories tinted, entities outlined, the clicked thing white."""
     picture = rgb.copy()
     if found is not None:
         picture = tinted(picture, labels(found), found > 0, opacity)

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from diception_ros.tasks import drawing
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.depth import relative_disparity
 from diception_ros.tasks.pictures import clean, resized_labels
 from diception_ros.tasks.position_regions import STUFF_COLORS, is_soft, position_regions
 from diception_ros.tasks.regions import color_regions
+from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 from diception_ros.tasks.truth import STUFF
 
 # A model that must answer in one step cannot guess a random colour: colours by 'position' are ones
@@ -80,15 +82,35 @@ def random_colors(count, rng, apart=45 / 255):
     return colors[1:]
 
 
-class Entities:
+def colored(entities, frame):
+    return drawing.labels(entities.labels)
+
+
+class Entities(Task):
     """Result: EntityMap."""
 
-    name = 'entities'
-    prompt_key = 'entities'
-    published_prompt = '[[image2entity]]'
-    needs_points = False
+    kind = field = default = 'entities'
+    field_type = 'Any'
+    meaning = ('.labels int32 (H, W), 0 = none; .instances: label, bbox, area, centroid, color, '
+               'category, score')
+    published = Published('[[image2entity]]', 28, 2.0)
+    reading_order = 1  # people are told apart by it
+    topics = (
+        Topic('entities/labels', 'a label image, 0 = none; a label lasts from frame to frame',
+              'mono16', lambda entities, _: entities.labels.astype(np.uint16)),
+        # An entity's category comes from the semantic images: who listens wants them, too.
+        Topic('entities', 'what each label is', type='diception_ros/msg/EntityArray',
+              message='entities.entity_array', uses=('semantic',)),
+        Topic('entities/color', 'the same for eyes', 'rgb8', colored),
+    )
+    panel = Panel('Entities', 'every thing a colour of its own', 'entities/color',
+                  'entities/labels')
+    metrics = (Metric('miou', ''),)
+    loss = 'regression'
+    color = staticmethod(colored)
 
-    def __init__(self, conventions=Conventions()):
+    def __init__(self, member='', conventions=Conventions()):
+        super().__init__(member, conventions)
         self.colors = conventions.entity_colors
 
     def encode(self, truth, rng=None, points=None):
@@ -100,6 +122,28 @@ class Entities:
             colors = np.zeros((int(present.max(initial=0)) + 1, 3), np.float32)
             colors[present] = random_colors(len(present), rng or np.random.default_rng(0))
         return colors[truth.instances]
+
+    @classmethod
+    def result_in(cls, frame):
+        return frame.entities
+
+    @classmethod
+    def files(cls, result, frame):
+        return {'entities.png': colored(result, frame),
+                'entities_raw.png': result.labels.astype(np.uint16)}
+
+    @classmethod
+    def arrays(cls, result):
+        return {'entities': result.labels}
+
+    def ideal(self, truth, **clicked):
+        return EntityMap(truth.instances, [])
+
+    def result_of(self, message):
+        return EntityMap(message.astype(np.int32), [])
+
+    def summary(self, figures):
+        return f'mIoU {figures["miou"]:.2f}'
 
     def decode(self, picture, regions=None):
         """`regions`: what parts a picture has; published_regions is the paper's own way. By default

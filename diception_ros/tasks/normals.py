@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surface normals: a picture of unit vectors, one axis a channel, 0.5 = zero."""
+"""Surface normals: an image of unit vectors, one axis a channel, 0.5 = zero."""
 
 import cv2
 import numpy as np
 
+from diception_ros.tasks import drawing
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean, resized
+from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 
 # The named directions in the optical frame: x right, y down, z forward.
 _DIRECTIONS = {
@@ -18,15 +20,32 @@ _DIRECTIONS = {
 }
 
 
-class Normals:
+def colored(normals, frame):
+    return drawing.normals(normals)
+
+
+class Normals(Task):
     """Result: float32 (H, W, 3), unit length, optical frame; what faces the camera has z < 0."""
 
-    name = 'normals'
-    prompt_key = 'normals'
-    published_prompt = '[[image2normal]]'
-    needs_points = False
+    kind = field = default = truth_field = 'normals'
+    meaning = ('float32 (H, W, 3), unit length, optical frame (x right, y down, z forward); what '
+               'faces the camera has z < 0')
+    published = Published('[[image2normal]]', 1, 1.0)
+    topics = (
+        Topic('normals/image_raw', 'unit normals in the optical frame; what faces the camera has '
+              'z < 0', '32FC3'),
+        Topic('normals/color', 'the same for eyes', 'rgb8', colored),
+    )
+    inset = True
+    panel = Panel('Surface normals', 'a colour is a direction', 'normals/color',
+                  'normals/image_raw')
+    metrics = (Metric('mean_deg', 'degrees', less_is_better=True),
+               Metric('median_deg', 'degrees', less_is_better=True))
+    loss = 'regression'
+    color = staticmethod(colored)
 
-    def __init__(self, conventions=Conventions()):
+    def __init__(self, member='', conventions=Conventions()):
+        super().__init__(member, conventions)
         # Row i is the direction of channel i: orthogonal, so its transpose is its inverse.
         self.axes = np.array([_DIRECTIONS[axis] for axis in conventions.normal_axes], np.float32)
 
@@ -34,13 +53,19 @@ class Normals:
         """Sky, whose normal is 0, becomes 0.5 grey."""
         return np.clip(truth.normals.astype(np.float32) @ (0.5 * self.axes.T) + 0.5, 0, 1)
 
-    def decode(self, picture):
-        """Where the picture gives no direction (grey), the answer is (0, 0, -1): facing the
+    def ideal(self, truth, **clicked):
+        return truth.normals
+
+    def summary(self, figures):
+        return f'{figures["mean_deg"]:.1f}° mean, {figures["median_deg"]:.1f}° median error'
+
+    def decode(self, image):
+        """Where the image gives no direction (grey), the answer is (0, 0, -1): facing the
         camera."""
         turned = np.column_stack([2 * self.axes.T, -self.axes.sum(axis=0)])  # of 2 p - 1
-        x, y, z = cv2.split(cv2.transform(clean(picture), turned))
+        x, y, z = cv2.split(cv2.transform(clean(image), turned))
         length = cv2.sqrt(x * x + y * y + z * z)
-        # Half a step of an 8-bit picture either way is no direction.
+        # Half a step of an 8-bit image either way is no direction.
         grey = length <= 1 / 255
         x[grey], y[grey], z[grey], length[grey] = 0, 0, -1, 1
         return cv2.merge([part / length for part in (x, y, z)])

@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from diception_ros.tasks import discs, soft_joints, typed_joints
+from diception_ros.tasks import discs, drawing, soft_joints, typed_joints
 from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import clean, resized_labels
 from diception_ros.tasks.position_regions import is_soft
 from diception_ros.tasks.skeleton import JOINT_COLORS, LIMB_GREY, LIMBS, hue_color
+from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 
 _SURE_SIDES = 0.8  # chance of left and right being right, from which on it counts as known
 _READ_SIZE = 1280 * 960
@@ -156,15 +157,32 @@ def _is_soft(picture):
     return is_soft(picture / max(float(picture.max()), 0.2), steep=20, least=0.25)
 
 
-class Pose:
+def colored(people, frame):
+    return drawing.skeletons(frame.rgb // 3, [person.keypoints for person in people])
+
+
+class Pose(Task):
     """Result: list of PersonPose."""
 
-    name = 'pose'
-    prompt_key = 'pose'
-    published_prompt = '[[image2pose]]'
-    needs_points = False
+    kind = default = 'pose'
+    field, field_type = 'poses', 'Any'
+    meaning = ('list of people, each .keypoints float32 (17, 3): x, y in pixels, score; COCO '
+               'order; NaN and 0 where missing')
+    published = Published('[[image2pose]]', 28, 1.0)
+    reading_order = 2
+    topics = (
+        Topic('poses', 'people and their 17 COCO joints, missing ones with NaN and score 0; in '
+              'metres, too, where these are known', type='diception_ros/msg/PoseKeypointsArray',
+              message='pose.pose_array'),
+        Topic('poses/color', 'the same for eyes', 'rgb8', colored),
+    )
+    panel = Panel('Poses', "people's 17 joints", 'poses/color', 'poses')
+    metrics = (Metric('pck10', '', ratio=('correct', 'joints')),)
+    loss, truth_field = 'keypoints', 'people'
+    color = staticmethod(colored)
 
-    def __init__(self, conventions=Conventions()):
+    def __init__(self, member='', conventions=Conventions()):
+        super().__init__(member, conventions)
         self.typed = conventions.pose_encoding == 'typed'
 
     def encode(self, truth, rng=None, points=None):
@@ -172,6 +190,24 @@ class Pose:
         return draw_skeletons(
             [person.keypoints for person in truth.people], truth.shape, self.typed
         )
+
+    @classmethod
+    def arrays(cls, result):
+        people = [person.keypoints for person in result]
+        return {'poses': np.stack(people) if people else np.zeros((0, 17, 3), np.float32)}
+
+    def ideal(self, truth, **clicked):
+        return [PersonPose(person.keypoints) for person in truth.people]
+
+    def result_of(self, message):
+        return [PersonPose(np.float32([(k.x, k.y, k.score) for k in person.keypoints]))
+                for person in message.people]
+
+    def summary(self, figures):
+        return f'PCK@0.1 {figures["pck10"]:.0%} of the visible joints'
+
+    def decode_beside(self, image, found):
+        return self.decode(image, found.people_labels)
 
     def drawn(self, keypoints):
         return joints_drawn(keypoints, self.typed)

@@ -3,7 +3,10 @@
 
 import numpy as np
 
+from diception_ros.tasks import drawing
+from diception_ros.tasks.conventions import Conventions
 from diception_ros.tasks.pictures import brightest, clean, resized
+from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 
 
 def strength(picture):
@@ -12,15 +15,49 @@ def strength(picture):
     return brightest(clean(picture))
 
 
-class Semantic:
-    """Result: bool (H, W), True where the category is."""
+def colored(found, frame):
+    return drawing.legend(drawing.labels(frame.semantic_labels), [
+        (name, drawing.color_of(label)) for label, name in enumerate(frame.categories, 1)])
 
-    needs_points = False
 
-    def __init__(self, category):
+class Semantic(Task):
+    """Result: bool (H, W), True where the category is.
+
+    One label image shows all categories: labels count from 1 in the order of the parameter `tasks`;
+    where categories overlap, the one that the model painted brighter wins.
+    """
+
+    kind, family = 'semantic', 'category'
+    field, collects = 'semantic', True
+    field_type = 'dict[str, np.ndarray]'
+    default = 'semantic:person'
+    meaning = '{category: bool (H, W)}, True where the category is'
+    published = Published('[[image2semantic]]', 28, 2.0)
+    topics = (
+        Topic('semantic/labels', 'the categories asked for, from 1 in the order of `tasks`, 0 = '
+              'none', 'mono8', lambda _, frame: frame.semantic_labels),
+        Topic('semantic/label_info', 'the name of each label', type='diception_ros/msg/LabelInfo',
+              message='semantic.label_info', latched=True),
+        Topic('semantic/color', 'the same for eyes', 'rgb8', colored),
+    )
+    panel = Panel('A named category', 'semantic:person', 'semantic/color', 'semantic/labels')
+    metrics = (Metric('miou', 'IoU', ratio=('intersection', 'union')),)
+    loss = 'mask'
+    color = staticmethod(colored)
+
+    def __init__(self, category, conventions=Conventions()):
+        super().__init__(category, conventions)
         self.category = category
-        self.name = self.prompt_key = f'semantic:{category}'
-        self.published_prompt = f'[[image2semantic]] {category}'
+
+    @classmethod
+    def files(cls, result, frame):
+        return {'semantic.png': colored(result, frame)}
+
+    def result_of(self, message):
+        return message == 1  # of a node that is asked for this category alone
+
+    def summary(self, figures):
+        return f'IoU {figures["miou"]:.2f} of {self.category}'
 
     def encode(self, truth, rng=None, points=None):
         labels = [
@@ -29,8 +66,8 @@ class Semantic:
         mask = np.isin(truth.instances, labels).astype(np.float32)
         return np.repeat(mask[..., None], 3, axis=2)
 
-    def decode(self, picture):
-        return strength(picture) > 0.5
+    def decode(self, image):
+        return strength(image) > 0.5
 
     def score(self, result, truth):
         """IoU of the category; NaN where it is neither seen nor there. Sums for pooling as well."""
@@ -47,5 +84,5 @@ class Semantic:
         }
 
     def constant(self, truths):
-        """The whole picture."""
+        """The whole image."""
         return np.ones(truths[0].instances.shape, bool)

@@ -55,8 +55,7 @@ class Truth:
         if self.known is not None:
             mask = self.known.get(task)
             return mask if mask is not None and mask.any() else None
-        kind = task.partition(':')[0]
-        given = {'depth': self.depth, 'normals': self.normals, 'pose': self.people}
-        if given.get(kind, self.instances) is None:
+        from diception_ros.tasks.registry import task_class  # whose tasks draw from truths
+        if getattr(self, task_class(task).truth_field) is None:
             return None
         return np.ones(self.shape, bool)

@@ -35,7 +35,8 @@ def _started_robot(tiny_model, tmp_path_factory):
 @pytest.fixture
 def robot(_started_robot):
     """Return a Robot with an active node, all parameters as at the start, no clicks."""
-    from diception_ros.ros.parameters import ANY_TIME, TABLE
+    from diception_ros.ros.parameters import TABLE
+    from diception_ros.tasks.parameter import ANY_TIME
     robot = _started_robot
     robot.node.wait_for_line('configured: model')
     if robot.get('image_transport') != 'raw':  # a test failed half way

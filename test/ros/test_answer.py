@@ -39,9 +39,9 @@ def answer(logger):
 
     def make(reference=None, camera=CAMERA, perception=None, gravity=None, **settings):
         changed = {name.replace('__', '.'): value for name, value in settings.items()}
-        return Answer(Header(), np.zeros((60, 80, 3), np.uint8),
+        return Answer(np.zeros((60, 80, 3), np.uint8),
                       perception or Perception(depth=disparity), {**defaults(), **changed}, [],
-                      camera, None, reference, Health(logger), gravity)
+                      Header(), camera, None, reference, Health(logger), gravity)
     return make
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from diception_ros.ros.images import from_array
-from diception_ros.ros.parameters import ANY_TIME, BY_NAME
+from diception_ros.ros.parameters import BY_NAME
+from diception_ros.tasks.parameter import ANY_TIME
 
 VALUES = {
     'tasks': (['depth', 'semantic:floor'], ['semantic:unicorn']), 'lazy': (False, 'no'),

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-TASKS = ('depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose')
+from diception_ros.tasks import DEFAULT_TASKS
+from diception_ros.tasks.registry import task_class
+
 FULL_VAE = {
     'latent_channels': 16, 'block_out_channels': (128, 256, 512, 512), 'layers_per_block': 2,
     'down_block_types': ('DownEncoderBlock2D',) * 4, 'up_block_types': ('UpDecoderBlock2D',) * 4,
@@ -56,7 +58,7 @@ def gpu(
         raise ValueError(f"--shape: {shape!r}; use 'full' or 'small'")
     where = resolve_device(device)
     kind = resolve_dtype(dtype, where)
-    counts = [counted(text, '--tasks', len(TASKS)) for text in tasks.split(',')]
+    counts = [counted(text, '--tasks', len(DEFAULT_TASKS)) for text in tasks.split(',')]
     depths = [counted(text, '--steps', 1000) for text in steps.split(',')]
     with Progress('making a model of random weights') as progress:
         components = random_components(shape, size, where, kind)
@@ -70,8 +72,8 @@ def gpu(
         plan = [(count, depth) for count in counts for depth in depths]
         progress.stage('measuring', total=len(plan))
         for count, depth in plan:
-            names = list(TASKS[:count])
-            points = [[(0.4, 0.6)] if name == 'segmentation' else None for name in names]
+            names = list(DEFAULT_TASKS[:count])
+            points = [[(0.4, 0.6)] if task_class(name).needs_points else None for name in names]
             if where.type == 'cuda':
                 torch.cuda.reset_peak_memory_stats(where)
             seen = []
@@ -125,7 +127,7 @@ def random_components(shape: str, size: int, device, dtype):
             tensor.normal_(0, 0.02)
         modules.append(module)
     transformer, points, vae = modules
-    texts = ['', *TASKS]
+    texts = ['', *DEFAULT_TASKS]
     bank = PromptBank({text: (
         torch.randn(333, transformer.config.joint_attention_dim, dtype=dtype),
         torch.randn(transformer.config.pooled_projection_dim, dtype=dtype)) for text in texts})
@@ -135,7 +137,7 @@ def random_components(shape: str, size: int, device, dtype):
         'max_points': 5, 'normal_axes': ['left', 'up', 'back'], 'pose_encoding': 'discs',
         'entity_colors': 'random', 'prompts': {}, 'tasks': {
             name.partition(':')[0]: {'num_inference_steps': 1, 'guidance_scale': 1.0}
-            for name in TASKS}}
+            for name in DEFAULT_TASKS}}
     return Components(config, transformer, FlowMatchEulerDiscreteScheduler(shift=3.0), bank,
                       points, vae)
 

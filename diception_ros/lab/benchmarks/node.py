@@ -25,9 +25,10 @@ import numpy as np
 import typer
 
 from diception_ros.bags.live import NODE
-from diception_ros.bags.source import FROM_IMAGE, TASKS
+from diception_ros.bags.source import FROM_IMAGE
 from diception_ros.errors import Failure
 from diception_ros.ros.child_processes import ending_with_us
+from diception_ros.tasks import DEFAULT_TASKS
 
 SIZES = ((640, 480), (1280, 720))
 IMAGE = '/bench/image'
@@ -264,7 +265,7 @@ def _node(
     from diception_ros.bags.live import NAMESPACE, Graph, introduce, node_process
 
     topics = {f'{NAMESPACE}/{name}' for name in outputs}
-    parameters = {'model': model, 'device': device, 'tasks': ','.join(TASKS)}
+    parameters = {'model': model, 'device': device, 'tasks': ','.join(DEFAULT_TASKS)}
     laps = _Laps()
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -23,18 +23,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-from diception_ros.tasks import CATEGORIES, Conventions, Person, Truth, task_named
+from diception_ros.tasks import CATEGORIES, Conventions, Person, Truth, task_class, task_named
 from diception_ros.tasks.pictures import resized_labels
+from diception_ros.tasks.registry import trained_kinds, trained_names
 from diception_ros.tasks.skeleton import MIRROR
 
 CONVENTIONS = Conventions(pose_encoding='typed', entity_colors='position')
 MAX_INSTANCES = 64
 NOTHING = 255                      # in `categories`: no such instance
-PAINTED = ('depth', 'normals', 'entities', 'pose')
-KNOWN = ('depth', 'normals', 'entities', 'segmentation', 'pose',
-         *(f'semantic:{category}' for category in CATEGORIES))
-IGNORE = {'depth': 1, 'normals': 2, 'entities': 4, 'segmentation': 8, 'pose': 16,
-          'semantic:person': 32, 'semantic': 64}      # 'semantic': of all other categories
+# The tasks whose targets a record holds; masks are drawn from `instances`.
+PAINTED = trained_kinds('regression', 'keypoints')
+KNOWN = tuple(trained_names(CATEGORIES))
+# A bit for each task, one for people, and one for all other categories.
+IGNORE = {name: 1 << bit for bit, name in enumerate((
+    *(name for name in KNOWN if ':' not in name), 'semantic:person', 'semantic'))}
 LEAST_KNOWN = 0.02                 # of the picture: a task that is known on less teaches nothing
 LEAST_CLICKED = 0.002              # of the picture: smaller instances are not clicked
 
@@ -56,7 +58,7 @@ def record(truth: Truth) -> dict[str, np.ndarray]:
             ignore[~mask] |= ignore_bit(task)
     fields = {'rgb': truth.rgb}
     for name in PAINTED:
-        channels = 1 if name == 'depth' else 3
+        channels = task_class(name).target_channels
         if known[KNOWN.index(name)]:
             picture = task_named(name, CONVENTIONS).encode(truth)[..., :channels]
             fields[name] = np.rint(255 * picture).astype(np.uint8)

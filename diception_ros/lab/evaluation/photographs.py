@@ -13,6 +13,7 @@ from diception_ros.lab.datasets.records import resized_rgb
 from diception_ros.lab.datasets.splits import NOT_JUDGED
 from diception_ros.tasks import STUFF, Truth, task_named
 from diception_ros.tasks.panoptic import with_categories
+from diception_ros.tasks.registry import WITHOUT_POINTS
 
 LEAST_AREA = 0.01      # of the picture: smaller instances are neither clicked nor to be found
 APART = 1.15           # the ratio of two depths from which on their order is asked for
@@ -265,8 +266,7 @@ def sheet(pipe, data, splits: Sequence[str] | None, pictures: int, file: Path) -
     """Camera pictures, evenly from those that count, and the model's own pictures of them."""
     dataset = open_dataset(data)
     names = measured_names(dataset, splits)
-    tasks = [name for name in ('depth', 'normals', 'entities', 'semantic:person', 'pose')
-             if name in pipe.tasks]
+    tasks = [name for name in WITHOUT_POINTS if name in pipe.tasks]
     width, height = pipe.resolution
     rows = []
     for name in names[::max(1, len(names) // pictures)][:pictures]:

@@ -12,10 +12,19 @@ import numpy as np
 
 from diception_ros.geometry import angle_between, normals_from_depth
 from diception_ros.lab.synthetic import random_view
-from diception_ros.tasks import CATEGORIES, STUFF, Truth, task_named
+from diception_ros.tasks import (
+    CATEGORIES,
+    DEFAULT_TASKS,
+    STUFF,
+    TASKS,
+    Truth,
+    task_class,
+    task_named,
+)
 from diception_ros.tasks.panoptic import panoptic_counts, panoptic_quality, with_categories
+from diception_ros.tasks.registry import WITHOUT_POINTS, trained_names
+from diception_ros.tasks.task import Metric
 
-PLAIN = ('depth', 'normals', 'entities', 'pose')
 LEAST_AREA = 0.01                  # of the picture: smaller instances are not clicked
 
 
@@ -35,19 +44,19 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
     truths = [random_view(seed, size=size, worlds=worlds, split=split) for seed in range(scenes)]
     categories = [c for c in CATEGORIES if c in pipe.categories]
     tasks = {name: task_named(name, pipe.conventions)
-             for name in (*PLAIN, 'segmentation', *(f'semantic:{c}' for c in categories))}
-    names = [name for name in tasks if name in pipe.tasks and name != 'segmentation']
-    constants = {name: tasks[name].constant(truths) for name in names}
-    whole = tasks['segmentation'].constant(truths)
+             for name in trained_names(categories) if name in pipe.tasks}
+    names = [name for name, task in tasks.items() if not task.needs_points]
+    clicked = [name for name, task in tasks.items() if task.needs_points]
+    constants = {name: task.constant(truths) for name, task in tasks.items()}
     # A category that no scene holds says nothing about a model.
     seen = {truth.categories[label] for truth in truths for label in np.unique(truth.instances)
             if label in truth.categories}
-    names = [n for n in names if not n.startswith('semantic:') or n.partition(':')[2] in seen]
+    names = [name for name in names if not tasks[name].family or tasks[name].member in seen]
     sums = {who: Sums() for who in ('model', 'constant', 'ceiling')}
     for index, truth in enumerate(truths):
         result = pipe(truth.rgb, tasks=names)
         everyone = {
-            'model': {name: answer_of(result, name) for name in names}, 'constant': constants,
+            'model': {name: result.result_of(name) for name in names}, 'constant': constants,
             'ceiling': {name: tasks[name].decode(tasks[name].encode(truth)) for name in names}}
         slopes = normals_from_depth(truth.depth, truth.intrinsics)
         for who, answers in everyone.items():
@@ -60,14 +69,14 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
                 bright = result.strengths if who == 'model' else categories_of(answers)
                 found = with_categories(answers['entities'], bright)
                 sums[who].panoptic.append(panoptic_counts(found, truth))
-        if 'segmentation' in pipe.tasks:
-            task = tasks['segmentation']
-            for label, point in clicks(truth):
-                answer = pipe(truth.rgb, tasks=['segmentation'], points=[point]).segmentation
-                sums['model'].add('segmentation', task.score(answer, truth, label=label))
-                sums['constant'].add('segmentation', task.score(whole, truth, label=label))
+        for label, point in clicks(truth) if clicked else ():
+            result = pipe(truth.rgb, tasks=clicked, points=[point])
+            for name in clicked:
+                task = tasks[name]
                 ceiling = task.decode(task.encode(truth, label=label))
-                sums['ceiling'].add('segmentation', task.score(ceiling, truth, label=label))
+                for who, answer in (('model', result.result_of(name)),
+                                    ('constant', constants[name]), ('ceiling', ceiling)):
+                    sums[who].add(name, task.score(answer, truth, label=label))
         progress(index + 1)
     return {who: total.figures() for who, total in sums.items()}
 
@@ -85,40 +94,27 @@ class Sums:
     def figures(self) -> dict[str, float]:
         """The keys of `evaluate`, plus semantic.<category>."""
         found: dict[str, float] = {}
-
-        def mean(name: str, key: str) -> float:
-            values = [s[key] for s in self.scores[name] if np.isfinite(s[key])]
-            return float(np.mean(values)) if values else float('nan')
-
-        for name, keys in (('depth', ('absrel', 'delta1')),
-                           ('normals', ('mean_deg', 'median_deg')),
-                           ('entities', ('miou',)), ('segmentation', ('miou',))):
-            if name in self.scores:
-                found.update({f'{name}.{key}': mean(name, key) for key in keys})
+        for task in TASKS:
+            names = [name for name in self.scores if task_class(name) is task]
+            for metric in task.metrics if names else ():
+                values = {name: self.pooled(name, metric) for name in names}
+                found[f'{task.kind}.{metric.key}'] = float(np.mean(list(values.values())))
+                if task.family:
+                    found.update({name.replace(':', '.'): v for name, v in values.items()})
         if 'normals from depth' in self.scores:
-            found['normals.depth_deg'] = mean('normals from depth', 'depth_deg')
-        semantic = {}
-        for name, scores in self.scores.items():
-            if name.startswith('semantic:'):
-                union = sum(s['union'] for s in scores)
-                semantic[name] = sum(s['intersection'] for s in scores) / max(union, 1)
-        if semantic:
-            found['semantic.miou'] = float(np.mean(list(semantic.values())))
-            found.update({name.replace(':', '.'): float(v) for name, v in semantic.items()})
-        if semantic and self.panoptic:
+            found['normals.depth_deg'] = self.pooled('normals from depth', Metric('depth_deg', ''))
+        if 'semantic.miou' in found and self.panoptic:
             found['panoptic.pq'] = panoptic_quality(self.panoptic)['pq']
-        if 'pose' in self.scores:
-            joints = sum(s['joints'] for s in self.scores['pose'])
-            right = sum(s['correct'] for s in self.scores['pose'])
-            found['pose.pck10'] = right / joints if joints else float('nan')
         return {key: round(value, 4) for key, value in found.items()}
 
-
-def answer_of(result, name: str) -> Any:
-    """The part of a Perception that answers one task."""
-    if name.startswith('semantic:'):
-        return result.semantic[name.partition(':')[2]]
-    return result.poses if name == 'pose' else getattr(result, name)
+    def pooled(self, name: str, metric: Metric) -> float:
+        """One figure over all images; NaN where none has it."""
+        scores = self.scores[name]
+        if metric.ratio:
+            part, whole = (sum(s[key] for s in scores) for key in metric.ratio)
+            return float(part / whole) if whole else float('nan')
+        values = [s[metric.key] for s in scores if np.isfinite(s[metric.key])]
+        return float(np.mean(values)) if values else float('nan')
 
 
 def categories_of(answers: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -142,8 +138,8 @@ def clicks(truth: Truth) -> list[tuple[int, tuple[float, float]]]:
 
 def sheet(pipe, worlds: str | float, scenes: int, split: str, file: Path, scale: int = 2) -> None:
     """Camera pictures, the model's own pictures, and below each what it should have painted."""
-    names = [n for n in (*PLAIN, 'semantic:person', 'semantic:box', 'segmentation')
-             if n in pipe.tasks]
+    names = [n for n in (*WITHOUT_POINTS, 'semantic:box', *DEFAULT_TASKS) if n in pipe.tasks]
+    names = list(dict.fromkeys(names))
     rows = []
     for seed in range(scenes):
         truth = random_view(seed, size=tuple(pipe.resolution), worlds=worlds, split=split)
@@ -151,7 +147,7 @@ def sheet(pipe, worlds: str | float, scenes: int, split: str, file: Path, scale:
         label, point = things[0]
         result = pipe(truth.rgb, tasks=names, points=[point])
         wanted = [task_named(n, pipe.conventions).encode(
-            truth, **({'label': label} if n == 'segmentation' else {})) for n in names]
+            truth, **({'label': label} if task_class(n).needs_points else {})) for n in names]
         camera = truth.rgb.astype(np.float32) / 255
         clicked = camera.copy()
         spot = tuple(int(v * s) for v, s in zip(point, pipe.resolution))

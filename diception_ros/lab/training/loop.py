@@ -31,6 +31,7 @@ from diception_ros.lab.training.targets import sample_targets
 from diception_ros.model.checkpoints import load_model, written_beside
 from diception_ros.model.image_encoder import ImageEncoder
 from diception_ros.output_folder import OutputFolder, RunFolder
+from diception_ros.tasks.registry import trained_kinds
 
 MADE_BY = 'diception train'
 
@@ -130,7 +131,7 @@ def train(config: dict[str, Any], out: Path, minutes: float = math.inf,
                                        device=device)
                 batch = {name: torch.cat([*([batch[name]] if batch else []), array[chosen]])
                          for name, array in arrays.items()}
-        samples = sample_targets(batch, config['tasks'], generator)
+        samples = sample_targets(batch, config.get('tasks', trained_kinds()), generator)
         rgb = (batch['rgb'].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         whole = samples.valid.flatten(1).all(dim=1).nonzero()[:, 0]
         count = min(config['flow_rows'], len(whole))
@@ -251,7 +252,8 @@ def compiles_right(network: Network, config: dict[str, Any], device: torch.devic
     batch = {name: torch.from_numpy(array).to(device) for name, array in batch_of(
         [rendered(seed, size, 0.0, None, scale) for seed in range(2)]).items()}
     rgb = (batch['rgb'].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-    samples = sample_targets(batch, config['tasks'], torch.Generator(device).manual_seed(0))
+    samples = sample_targets(batch, config.get('tasks', trained_kinds()),
+                             torch.Generator(device).manual_seed(0))
     rows, time_ = torch.zeros(1, dtype=torch.long, device=device), torch.ones(1, device=device)
     channels = network.autoencoder.config.latent_channels
     noise = torch.zeros(1, channels, size[1] // 8, size[0] // 8, device=device)

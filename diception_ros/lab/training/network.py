@@ -11,7 +11,14 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from diception_ros.errors import first_line
-from diception_ros.lab.training.targets import MASKS, MAX_POINTS, PROMPTS, REGRESSION, TaskBatch
+from diception_ros.lab.training.targets import (
+    KEYPOINTS,
+    MASKS,
+    MAX_POINTS,
+    PROMPTS,
+    REGRESSION,
+    TaskBatch,
+)
 from diception_ros.model.autoencoder import GuidedAutoencoder
 from diception_ros.model.checkpoints import (
     Components,
@@ -28,6 +35,7 @@ from diception_ros.model.points import PointEncoder
 from diception_ros.model.prompts import PromptBank
 from diception_ros.model.transformer import DiceptionTransformer
 from diception_ros.tasks import CATEGORIES
+from diception_ros.tasks.registry import trained_kinds
 
 
 class Network(nn.Module):
@@ -167,10 +175,10 @@ class Network(nn.Module):
 
 def describe(name: str, resolution: list[int]) -> dict[str, Any]:
     """diception.json of a model trained here."""
-    tasks = ('depth', 'normals', 'entities', 'segmentation', 'pose', 'semantic')
     return {'format': 1, 'name': name, 'licence': 'Apache-2.0', 'resolution': list(resolution),
             'space': 'latent', 'initial_noise': 'zeros',
-            'tasks': {task: {'num_inference_steps': 1, 'guidance_scale': 1.0} for task in tasks},
+            'tasks': {task: {'num_inference_steps': 1, 'guidance_scale': 1.0}
+                      for task in trained_kinds()},
             'categories': list(CATEGORIES), 'normal_axes': ['left', 'up', 'back'],
             'pose_encoding': 'typed', 'entity_colors': 'position', 'point_order': 'yx',
             'max_points': MAX_POINTS}
@@ -198,7 +206,7 @@ def reconstruction_loss(predictions: torch.Tensor, samples: TaskBatch, weights: 
     def rows(*kinds):
         return torch.tensor([k in kinds for k in samples.kinds], device=target.device)
 
-    regression, masks, pose = rows(*REGRESSION), rows(*MASKS), rows('pose')
+    regression, masks, pose = rows(*REGRESSION), rows(*MASKS), rows(*KEYPOINTS)
     loss = predictions.new_zeros(len(predictions))
     if regression.any():
         e, v = error[regression], valid[regression]

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from diception_ros.lab.datasets.records import record
+from diception_ros.lab.datasets.records import PAINTED, record
 from diception_ros.lab.synthetic import random_view
 
-FIELDS = ('rgb', 'depth', 'normals', 'entities', 'pose', 'instances', 'ignore', 'categories',
-          'clickable', 'known')
+FIELDS = ('rgb', *PAINTED, 'instances', 'ignore', 'categories', 'clickable', 'known')
 CHUNK = 64                         # records that one process makes at a time
 
 

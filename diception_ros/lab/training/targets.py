@@ -12,9 +12,9 @@ import torch
 
 from diception_ros.lab.datasets.records import KNOWN, MAX_INSTANCES, ignore_bit
 from diception_ros.tasks import CATEGORIES
+from diception_ros.tasks.registry import trained_kinds
 
-REGRESSION = ('depth', 'normals', 'entities')
-MASKS = ('semantic', 'segmentation')
+REGRESSION, MASKS, KEYPOINTS = map(trained_kinds, ('regression', 'mask', 'keypoints'))
 PROMPTS = ('', *KNOWN)             # KNOWN[i] is PROMPTS[i + 1]
 MAX_POINTS = 5
 SEMANTIC = PROMPTS.index(f'semantic:{CATEGORIES[0]}')
@@ -78,11 +78,11 @@ def sample_targets(batch: dict[str, torch.Tensor], tasks: list[str],
     for task in tasks:
         if task in REGRESSION:
             add(task, known[:, KNOWN.index(task)], of(task), _unit(batch[task]))
-        elif task == 'pose':
+        elif task in KEYPOINTS:
             chosen = known[:, KNOWN.index(task)]
-            peopled = batch['pose'].amax(dim=(1, 2, 3)) > 0
+            peopled = batch[task].amax(dim=(1, 2, 3)) > 0
             drawn = peopled | (random(images) < NOBODY)
-            add(task, chosen & drawn, of(task), _unit(batch['pose']))
+            add(task, chosen & drawn, of(task), _unit(batch[task]))
             semantic(chosen & ~drawn)
         elif task == 'semantic':
             semantic(torch.ones(images, dtype=torch.bool, device=device))
@@ -91,7 +91,7 @@ def sample_targets(batch: dict[str, torch.Tensor], tasks: list[str],
             add(task, possible & known[:, KNOWN.index(task)], of(task), target, points, given)
         else:
             raise ValueError(f'tasks: {task!r} cannot be trained; use one of '
-                             f'{[*REGRESSION, "pose", *MASKS]}')
+                             f'{list(trained_kinds())}')
     if not parts:
         raise ValueError('records: none of them has a truth for any of the tasks')
     joined = {name: torch.cat([getattr(part, name) for part in parts])

@@ -1,34 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's outputs, one file per kind of result: which task it needs, and result -> messages.
+"""The node's outputs: which tasks they need, and results -> messages.
 
-An output is a class with
-    __init__(advertise)       makes its publishers: advertise(message type, topic, latched=False)
+An output (`TaskOutput`, one or more a task of the registry, and `Overlay`) has
+    name                      of what it publishes, for messages about it
     tasks(settings) -> set    the tasks it needs now, for what somebody listens to
     publish(answer)           publishes what it can of an Answer (ros/answer.py)
 and, if it likes,
+    prepare(settings)         makes the publishers that depend on the settings
     begin(answer)             does what it can before people are read, who come last
-To add one: write its file, and name it below.
+Messages that are no Images are made in a file each beside this one, named by `Topic.message`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 
-from diception_ros.ros.outputs.adapters import Adapters
-from diception_ros.ros.outputs.depth import Depth
-from diception_ros.ros.outputs.entities import Entities
-from diception_ros.ros.outputs.normals import Normals
 from diception_ros.ros.outputs.overlay import Overlay
-from diception_ros.ros.outputs.points import Points
-from diception_ros.ros.outputs.pose import Pose
-from diception_ros.ros.outputs.restoration import Restoration
-from diception_ros.ros.outputs.segmentation import Segmentation
-from diception_ros.ros.outputs.semantic import Semantic
+from diception_ros.ros.outputs.task_output import TaskOutput, message_class, outputs_of
 from diception_ros.ros.outputs.topic import Topic
+from diception_ros.tasks.registry import TASKS, in_reading_order
 
-# Depth and the cloud come first: the poses take the metres that these have worked out.
-KINDS = (Depth, Points, Normals, Entities, Segmentation, Semantic, Pose, Restoration, Adapters,
-         Overlay)
-LAST = 'pose'  # the task that is read last
-METRIC = ('depth/image_raw', 'depth/camera_info', 'points')
+__all__ = ['Outputs', 'Overlay', 'Publication', 'TaskOutput']
+
+LAST = in_reading_order(task.kind for task in TASKS)[-1]  # the task that is read last
+METRIC = tuple(topic.name for task in TASKS for topic in task.topics if topic.metric)
 
 
 class Outputs:
@@ -37,18 +30,21 @@ class Outputs:
     def __init__(self, node):
         self._node = node
         self._topics = {}
-        self._outputs = [kind(self._advertise) for kind in KINDS]
+        # In the order of the registry: poses take the metres that depth has worked out.
+        self._outputs = [output for task in TASKS for output in outputs_of(task, self._advertise)]
+        self._outputs.append(Overlay(self._advertise))
         self.thread = ThreadPoolExecutor(1, 'diception_publisher')
 
-    def _advertise(self, message_type, name, latched=False):
-        topic = Topic(self._node, message_type, name, latched)
-        self._topics[name] = topic
-        return topic
+    def _advertise(self, topic, member=''):
+        name = topic.of(member)
+        publisher = Topic(self._node, message_class(topic.type), name, topic.latched)
+        self._topics[name] = publisher
+        return publisher
 
     def prepare(self, settings):
         """Make the publishers that depend on the settings; on the executor's thread."""
         for output in self._outputs:
-            if isinstance(output, Adapters):
+            if hasattr(output, 'prepare'):
                 output.prepare(settings)
 
     def wanted(self):
@@ -89,9 +85,9 @@ class Outputs:
         try:
             function(answer)
         except Exception as error:
-            name = type(output).__name__.lower()
             self._node.health.count('failed')
-            self._node.health.error(f'publish {name}', f'cannot publish the output {name}: '
+            self._node.health.error(f'publish {output.name}',
+                                    f'cannot publish the output {output.name}: '
                                     f'{type(error).__name__}: {error}')
 
     def publication(self, needs, tasks):

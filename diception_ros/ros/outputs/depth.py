@@ -1,53 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth: the relative disparity that the model sees, and metres where a scale is known."""
+"""Messages of metric depth: the camera_info that goes with it, and the point cloud."""
 
-from sensor_msgs.msg import CameraInfo, Image
+from diception_ros.geometry import normals_from_depth
+from diception_ros.geometry import point_cloud as cloud_of
+from diception_ros.ros.clouds import from_cloud
 
-from diception_ros.ros.images import from_array
-from diception_ros.tasks import drawing
+
+def camera_info(disparity, answer):
+    """Make the camera's own, with the frame's header, where metres are known."""
+    return None if answer.metric_depth is None else answer.camera_info
 
 
-class Depth:
-    """Publishes depth/relative, depth/color, and, where metres are known, depth/image_raw.
+def point_cloud(disparity, answer):
+    """Make a PointCloud2, one row of known points, where metres and camera are known.
 
-    depth/camera_info goes with depth/image_raw: the camera's own, with the frame's header.
+    Normals are the model's where the task is on, else those of the depth's surface.
     """
-
-    def __init__(self, advertise):
-        self.relative = advertise(Image, 'depth/relative')
-        self.color = advertise(Image, 'depth/color')
-        self.metric = advertise(Image, 'depth/image_raw')
-        self.camera_info = advertise(CameraInfo, 'depth/camera_info')
-
-    def tasks(self, settings):
-        wanted = self.relative.wanted or self.color.wanted
-        if self.metric.wanted or self.camera_info.wanted:
-            return metric_tasks(settings) | ({'depth'} if wanted else set())
-        return {'depth'} if wanted else set()
-
-    def publish(self, answer):
-        depth = answer.perception.depth
-        if depth is None:
-            return
-        if self.relative.wanted:
-            self.relative.publish(from_array(depth, '32FC1', answer.header))
-        if self.color.wanted:
-            picture = drawing.depth(depth, answer.settings['palette'])
-            self.color.publish(from_array(picture, 'rgb8', answer.header))
-        if not (self.metric.wanted or self.camera_info.wanted):
-            return
-        metres = answer.metric_depth
-        if metres is None:
-            return
-        if self.metric.wanted:
-            self.metric.publish(from_array(metres, '32FC1', answer.header))
-        if self.camera_info.wanted and answer.camera_info is not None:
-            self.camera_info.publish(answer.camera_info)
-
-
-def metric_tasks(settings):
-    """Return the tasks that metres need; the sky, where it is asked for, has none."""
-    if settings['depth.scale'] == 'none':
-        return set()
-    sky = {'semantic:sky'} & set(settings['tasks'])
-    return sky | ({'depth', 'normals'} if settings['depth.scale'] == 'ground_plane' else {'depth'})
+    metres = answer.metric_depth
+    if metres is None:
+        return None
+    if answer.camera is None:
+        answer.health.warn('cloud', 'no points: no usable camera_info has arrived')
+        return None
+    normals = answer.perception.normals
+    if normals is None:
+        normals = normals_from_depth(metres, answer.camera)
+    return from_cloud(cloud_of(metres, answer.camera, answer.rgb, normals,
+                               stride=answer.settings['cloud.stride']), answer.header)

@@ -1,39 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pose: people and their 17 COCO joints, in pixels and, where metres are known, in space."""
 
-import math
-
 import numpy as np
 from geometry_msgs.msg import Point
-from sensor_msgs.msg import Image, RegionOfInterest
+from sensor_msgs.msg import RegionOfInterest
 
 from diception_ros.msg import Keypoint, PoseKeypoints, PoseKeypointsArray
-from diception_ros.ros.images import from_array
-from diception_ros.tasks import drawing
-
-NOWHERE = math.nan
 
 
-class Pose:
-    """Publishes poses (PoseKeypointsArray, empty where nobody is) and poses/color (rgb8)."""
-
-    def __init__(self, advertise):
-        self.poses = advertise(PoseKeypointsArray, 'poses')
-        self.color = advertise(Image, 'poses/color')
-
-    def tasks(self, settings):
-        return {'pose'} if self.poses.wanted or self.color.wanted else set()
-
-    def publish(self, answer):
-        people = answer.perception.poses
-        if people is None:
-            return
-        if self.poses.wanted:
-            self.poses.publish(PoseKeypointsArray(
-                header=answer.header, people=[person(one, answer) for one in people]))
-        if self.color.wanted:
-            picture = drawing.skeletons(answer.rgb // 3, [one.keypoints for one in people])
-            self.color.publish(from_array(picture, 'rgb8', answer.header))
+def pose_array(people, answer):
+    """Make the message of all people, empty where nobody is."""
+    return PoseKeypointsArray(header=answer.header,
+                              people=[person(one, answer) for one in people])
 
 
 def person(found, answer):
