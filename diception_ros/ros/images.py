@@ -7,14 +7,12 @@ the picture, so a broken message can be refused where it arrives, before it disp
 """
 
 import array
-import contextlib
-import os
-import re
 import struct
-import threading
+import zlib
 
 import cv2
 import numpy as np
+import simplejpeg
 from sensor_msgs.msg import Image
 
 from diception_ros.bit_depth import BitDepth
@@ -250,56 +248,66 @@ def _jpeg_size(data):
     raise ImageError(f'its JPEG of {len(data)} bytes is broken or truncated: no frame header')
 
 
-# What libjpeg and libpng print; libjpeg's warnings have few beginnings.
-_CODEC_LINES = re.compile(rb'^(?:libpng |Corrupt JPEG|Premature end|Invalid SOS|Inconsistent prog|'
-                          rb'Warning: unknown JFIF).*\n', re.MULTILINE)
-_stderr = threading.Lock()
-
-
-@contextlib.contextmanager
-def _overhearing(lines):
-    """Put what the codecs print to stderr meanwhile into `lines`; what others print goes on.
-
-    They write to file descriptor 2, whatever OpenCV's log level, a line for every broken picture.
-    """
-    with _stderr, open(os.memfd_create('overheard'), 'rb') as overheard:
-        own = os.dup(2)
-        os.dup2(overheard.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            overheard.seek(0)
-            text = overheard.read()
-            lines += [line.decode(errors='replace').strip() for line in _CODEC_LINES.findall(text)]
-            if others := _CODEC_LINES.sub(b'', text):
-                os.write(2, others)
-
-
 def _decompress(message, damaged):
-    # The header wins over EXIF: a picture turned by OpenCV would not fit its camera_info.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    original, _, compressed = message.format.partition(';')
+    data = bytes(message.data)
+    original, _, rest = message.format.partition(';')
     # image_transport names what went in, and after 'compressed' what it was converted to first.
-    raw_bayer = original.startswith('bayer_') and compressed.strip().endswith('compressed')
-    if raw_bayer:
-        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    words = []
+    raw_bayer = original.startswith('bayer_') and rest.strip().endswith('compressed')
     try:
-        with _overhearing(words):
-            picture = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+        if data[:2] == b'\xff\xd8':
+            picture = _decode_jpeg(data, 'GRAY' if raw_bayer else 'RGB', damaged)
+            code = None
+        else:
+            _check_png(data)
+            picture = _decode_png(data, cv2.IMREAD_GRAYSCALE if raw_bayer else cv2.IMREAD_COLOR)
+            code = cv2.COLOR_BGR2RGB
+    except ValueError as error:
+        raise ImageError(f'its {len(data)} bytes (format {message.format[:60]!r}) are broken or '
+                         f'truncated: {error}') from None
+    if raw_bayer:
+        code = _BAYER.get(original[6:10], cv2.COLOR_GRAY2RGB)
+    return picture if code is None else cv2.cvtColor(picture, code)
+
+
+def _decode_jpeg(data, colorspace, damaged):
+    """Decode to uint8 (H, W, 3) or (H, W, 1), EXIF's orientation left alone: a turned picture would
+    not fit its camera_info. What libjpeg can mend is handed to damaged() in its words.
+    """
+    try:
+        return simplejpeg.decode_jpeg(data, colorspace)
+    except ValueError as error:
+        picture = simplejpeg.decode_jpeg(data, colorspace, strict=False)
+        damaged(str(error))
+        return picture
+
+
+def _check_png(data):
+    """Raise ValueError if a PNG is cut off or a checksum is wrong: libpng would print it."""
+    position, name = 8, b''
+    while name != b'IEND':
+        if position + 12 > len(data):
+            raise ValueError('the PNG ends within a chunk')
+        length, name = struct.unpack_from('>I4s', data, position)
+        end = position + 12 + length
+        if end > len(data):
+            raise ValueError('the PNG ends within a chunk')
+        if zlib.crc32(memoryview(data)[position + 4:end - 4]) != struct.unpack_from(
+                '>I', data, end - 4)[0]:
+            raise ValueError(f'the checksum of the chunk {name.decode(errors="replace")} of the '
+                             'PNG is wrong')
+        position = end
+
+
+def _decode_png(data, color):
+    """Decode to uint8 or uint16, (H, W) or BGR (H, W, 3)."""
+    flags = color | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise ImageError(f'it cannot be decompressed: {error.err}') from None
+        raise ValueError(error.err) from None
     if picture is None:
-        raise ImageError(f'its {len(message.data)} bytes (format {message.format[:60]!r}) are '
-                         f'broken or truncated: {words[-1] if words else "no decoder takes them"}')
-    if words:
-        damaged(words[-1])
-    code = _BAYER.get(original[6:10]) if raw_bayer else None
-    if raw_bayer and code is None:
-        code = cv2.COLOR_GRAY2RGB
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB if code is None else code)
+        raise ValueError('no decoder takes them')
+    return picture
 
 
 # ---- encodings that only cv_bridge knows -------------------------------------------------------

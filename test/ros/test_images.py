@@ -2,7 +2,6 @@
 """Every encoding that cameras send gives the same picture, and broken messages give one line."""
 
 import array
-import os
 import sys
 import types
 
@@ -227,25 +226,24 @@ def damaged(extension, first, last):
     return compressed(bytes(data), extension[1:])
 
 
-def test_a_png_with_wrong_bytes_is_refused_in_the_codec_s_words_and_nothing_is_printed(capfd):
-    with pytest.raises(images.ImageError, match='broken or truncated: libpng error: IDAT: CRC'):
+def test_a_png_with_wrong_bytes_is_refused_and_nothing_is_printed(capfd):
+    with pytest.raises(images.ImageError, match='truncated: the checksum of the chunk IDAT'):
         images.to_rgb(damaged('.png', 4000, 4010))
     assert capfd.readouterr().err == ''
 
 
-def test_a_damaged_jpeg_is_decoded_and_said_to_be_damaged_and_what_others_print_stays(
-        capfd, monkeypatch):
-    decode = cv2.imdecode
-
-    def print_and_decode(*arguments):
-        os.write(2, b'[INFO] of another thread\n')
-        return decode(*arguments)
-
-    monkeypatch.setattr(cv2, 'imdecode', print_and_decode)
+def test_a_damaged_jpeg_is_decoded_and_said_to_be_damaged_and_nothing_is_printed(capfd):
     said = []
     assert images.to_rgb(damaged('.jpg', 2000, 2010), said.append).shape == (48, 64, 3)
     assert len(said) == 1 and said[0].startswith('Corrupt JPEG data: ')
-    assert capfd.readouterr().err == '[INFO] of another thread\n'
+    assert capfd.readouterr().err == ''
+
+
+def test_a_jpeg_has_the_colours_that_opencv_gives_it():
+    data = cv2.imencode('.jpg', np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))[1]
+    ours = images.to_rgb(compressed(data.tobytes(), 'jpeg')).astype(int)
+    theirs = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(ours - theirs).max() <= 1  # their libjpeg may be another
 
 
 def test_a_truncated_png_is_refused_after_decoding():
