@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(items):
         packaging = item.path.is_relative_to(Path(__file__).parent / 'packaging')
         if packaging:
             item.add_marker('packaging')
-        if item.path.name.startswith('test_live_') or 'sources' in item.fixturenames:
+        processes = {'sources', 'stranger'} & set(item.fixturenames)  # builds, other nodes
+        if item.path.name.startswith('test_live_') or processes:
             item.add_marker('live')
         elif not packaging:
             item.add_marker('unit')
