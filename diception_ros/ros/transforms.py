@@ -2,6 +2,7 @@
 """TF, imported when the first transform is asked for: most robots' graphs have it, pip has not."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 class Transforms:
@@ -39,19 +40,16 @@ class Transforms:
         try:
             found = self._buffer.lookup_transform(target, source, Time.from_msg(stamp),
                                                   Duration(seconds=self.PATIENCE)).transform
+            return matrix_of(found.translation, found.rotation)
         except (tf2_ros.TransformException, ValueError, OverflowError) as error:
             raise LookupError(f"no transform from '{source}' to '{target}' at the image's stamp: "
                               f'{" ".join(str(error).split())}') from None
-        return matrix_of(found.translation, found.rotation)
 
 
 def matrix_of(translation, rotation):
-    """Return float64 (4, 4) of a geometry_msgs Vector3 and Quaternion."""
-    x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
+    """Return float64 (4, 4) of a geometry_msgs Vector3 and Quaternion; ValueError if that is 0."""
     matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]]
+    matrix[:3, :3] = Rotation.from_quat(
+        (rotation.x, rotation.y, rotation.z, rotation.w)).as_matrix()
     matrix[:3, 3] = translation.x, translation.y, translation.z
     return matrix

@@ -128,14 +128,18 @@ def _borders(labels, reach):
 
 
 class _Union:
-    """Which labels have become one."""
+    """Which labels have become one. Not scipy's DisjointSet: which label names them all matters to
+    what is grown from it, and has to be the last one's.
+    """
 
     def __init__(self, count):
         self.parent = list(range(count))
 
     def root(self, label):
-        while self.parent[label] != label:
-            label = self.parent[label]
+        parent = self.parent
+        while parent[label] != label:
+            parent[label] = parent[parent[label]]  # the way gets shorter for who comes next
+            label = parent[label]
         return label
 
     def join(self, a, b):

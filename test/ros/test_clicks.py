@@ -136,3 +136,10 @@ def test_a_quaternion_turns_as_it_should():
     half = 0.5 ** 0.5
     matrix = matrix_of(Vector3(x=1.0, y=2.0, z=3.0), Quaternion(z=half, w=half))
     np.testing.assert_allclose(matrix @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12)
+
+
+def test_a_quaternion_need_not_have_unit_length_but_some():
+    matrix = matrix_of(Vector3(), Quaternion(z=3.0, w=3.0))
+    np.testing.assert_allclose(matrix @ [1, 0, 0, 1], [0, 1, 0, 1], atol=1e-12)
+    with pytest.raises(ValueError):
+        matrix_of(Vector3(), Quaternion(w=0.0))

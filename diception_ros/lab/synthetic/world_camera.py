@@ -22,6 +22,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -98,19 +99,8 @@ def transform_of(pose, header):
     message.header.frame_id, message.header.stamp = 'map', header.stamp
     place, turn = message.transform.translation, message.transform.rotation
     place.x, place.y, place.z = (float(v) for v in pose[:3, 3])
-    turn.x, turn.y, turn.z, turn.w = quaternion_of(pose[:3, :3])
+    turn.x, turn.y, turn.z, turn.w = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
     return message
-
-
-def quaternion_of(rotation):
-    """Return x, y, z, w of a rotation matrix (3, 3): the eigenvector of its largest eigenvalue.
-
-    Bar-Itzhack 2000; exact for rotations and without the case distinction of the usual formula.
-    """
-    (a, b, c), (d, e, f), (g, h, i) = rotation
-    matrix = np.array([[a - e - i, b + d, g + c, h - f], [b + d, e - a - i, f + h, c - g],
-                       [g + c, f + h, i - a - e, d - b], [h - f, c - g, d - b, a + e + i]]) / 3
-    return tuple(float(v) for v in np.linalg.eigh(matrix)[1][:, -1])
 
 
 def main():
