@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import jinja2
 import numpy as np
 
 from diception_ros.bags import rosbag2 as bags
@@ -104,7 +104,7 @@ def write_page(source: Source, played, out: Path) -> Report:
     if sheet:
         poster = _poster(folder, sheet[min(sheet)])
         _write_jpeg(out / 'demo.jpg', poster, 88)
-    page = _html(source, played, report, sheet, stamps, _own_words(out / 'outputs'))
+    page = _html(source, played, report, sheet, stamps, out / 'outputs')
     (out / 'index.html').write_text(page, encoding='utf-8')
     return report
 
@@ -223,122 +223,35 @@ def _write_text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
 
 # --- HTML -------------------------------------------------------------------------------------
 
-STYLE = """
-:root { color-scheme: light; --ink: #1d2430; --soft: #667085; --line: #e4e7ec; --mark: #0b6e99; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1240px; padding: 28px 24px 60px; color: var(--ink);
-  background: #fff; font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 30px; margin: 0 0 4px; letter-spacing: -.01em; }
-h2 { font-size: 20px; margin: 40px 0 10px; }
-p { margin: 0 0 12px; max-width: 85ch; }
-.soft, figcaption, .note { color: var(--soft); }
-img { display: block; width: 100%; border-radius: 4px; background: #f2f4f7; }
-figure { margin: 0; }
-figcaption { font-size: 13px; padding: 3px 1px 0; }
-.big { display: grid; grid-template-columns: 1fr 1fr; gap: 14px; margin: 18px 0 20px; }
-.cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: 18px; }
-.card { border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
-.card h3 { font-size: 16px; margin: 0; }
-.card .words { font-size: 13px; color: var(--soft); margin: 0 0 8px; }
-.card .figure { font-size: 14px; margin: 8px 0 0; color: var(--mark); font-weight: 600; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; }
-.pair.single { grid-template-columns: 1fr; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th { text-align: left; color: var(--soft); font-weight: 600; }
-th, td { padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-code { font-size: 90%; }
-.sheet { display: grid; gap: 5px; font-size: 12px; }
-.sheet img { border-radius: 2px; }
-.sheet .who { align-self: center; color: var(--soft); line-height: 1.25; }
-.sheet .who b { color: var(--ink); font-size: 14px; }
-.sheet .last { margin-bottom: 12px; }
-svg text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #667085; }
-@media (max-width: 800px) { .cards, .big { grid-template-columns: 1fr; } }
-"""
 
-
-def _html(source: Source, played, report: Report, sheet, stamps, own_words: str) -> str:
-    first = sheet[min(sheet)] if sheet else {}
-    heard = {arrival.topic for arrival in played.arrivals}
-    whole = max((line.answered for line in report.topics), default=0)
-    rate = (len(stamps) - 1) / max(1e-9, (stamps[-1] - stamps[0]) / 1e9) if len(stamps) > 1 else 0
+def _html(source: Source, played, report: Report, sheet, stamps, outputs: Path) -> str:
+    """page.html, filled in; everything that goes into it is escaped."""
     total = latencies_ms(played).get(f'{NAMESPACE}/overlay', {})
-    median = f'{np.median(list(total.values())):.0f} ms' if total else 'never'
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<title>diception demo</title><style>{STYLE}</style></head><body>',
-        '<h1>One model is the robot’s eyes</h1>',
-        f'<p>{len(stamps)} camera frames ({rate:.0f} per second) went over ROS 2 to '
-        f'<code>diception_node</code> (model {html.escape(played.model)}, '
-        f'{html.escape(played.device)}). It answered {whole} of them on {len(heard)} topics, with '
-        f'{median} from the picture to the last word (median); for the others it was still '
-        'busy, and dropped them: the newest frame wins.</p>',
-    ]
-    if first:
-        parts += [
-            '<div class="big">', _figure(first.get('camera'), 'what the camera sends'),
-            _figure(first.get('overlay'), 'what the node makes of it: <code>overlay</code>'),
-            '</div>', _cards(first, report, source.truth),
-        ]
-        parts += ['<h2>More frames of the same run</h2>', _contact_sheet(sheet, stamps)]
-    parts += ['<h2>Latency</h2>', _latency_plot(played, stamps), '<h2>Every output</h2>',
-              _topic_table(report, source), own_words,
-              '<h2>What lies here</h2>', _files(source), '</body></html>']
-    return '\n'.join(part for part in parts if part)
-
-
-def _figure(name: str | None, caption: str) -> str:
-    if name is None:
-        return ''
-    return f'<figure><img src="pictures/{name}" alt=""><figcaption>{caption}</figcaption></figure>'
-
-
-def _cards(names: dict[str, str], report: Report, with_truth: bool) -> str:
-    accuracy = {line.topic: line.accuracy for line in report.topics}
-    cards = []
-    for task in SHOWN:
-        if task.field not in names:
-            continue
-        panel = task.panel
-        pictures = _figure(names[task.field], 'the node')
-        if with_truth:
-            pictures += _figure(names[f'{task.field} truth'], 'the truth')
-        figure = accuracy.get(panel.judged)
-        cards.append(
-            f'<div class="card"><h3>{panel.title}</h3><p class="words">{panel.words}</p>'
-            f'<div class="pair{"" if with_truth else " single"}">{pictures}</div>'
-            + (f'<p class="figure">{html.escape(figure)}</p>' if figure else '') + '</div>'
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _contact_sheet(sheet: dict[int, dict[str, str]], stamps: list[int]) -> str:
-    columns = [('camera', 'camera'), ('overlay', 'overlay'),
-               *((task.field, task.panel.title.lower()) for task in SHOWN)]
     drawn = set().union(*sheet.values())
-    columns = [(key, title) for key, title in columns if key in drawn]
-    cells = ['<span></span>'] + [f'<span>{title}</span>' for _, title in columns]
-    for stamp, names in sorted(sheet.items()):
-        moment = (stamp - stamps[0]) / 1e9
-        rows = [('the node', '')]
-        if any(key.endswith(' truth') for key in names):
-            rows.append(('the truth', ' truth'))
-        for number, (who, suffix) in enumerate(rows):
-            last = ' last' if number == len(rows) - 1 else ''
-            when = f'<b>{moment:.1f} s</b><br>' if number == 0 else ''
-            cells.append(f'<span class="who{last}">{when}{who}</span>')
-            for key, _ in columns:
-                name = names.get(key + suffix)
-                cells.append(f'<img class="{last.strip()}" src="pictures/{name}" alt="">'
-                             if name else '<span></span>')
-    grid = f'grid-template-columns: 62px repeat({len(columns)}, 1fr)'
-    return f'<div class="sheet" style="{grid}">{"".join(cells)}</div>'
+    columns = (('camera', 'camera'), ('overlay', 'overlay'),
+               *((task.field, task.panel.title.lower()) for task in SHOWN))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                                     undefined=jinja2.StrictUndefined)
+    environment.filters['number'] = _number
+    template = environment.from_string(Path(__file__).with_name('page.html').read_text('utf-8'))
+    return template.render(
+        source=source, played=played, report=report, tasks=SHOWN,
+        rate=(len(stamps) - 1) / max(1e-9, (stamps[-1] - stamps[0]) / 1e9) if stamps else 0,
+        whole=max((line.answered for line in report.topics), default=0),
+        heard=len({arrival.topic for arrival in played.arrivals}),
+        median=f'{np.median(list(total.values())):.0f} ms' if total else 'never',
+        accuracy={line.topic: line.accuracy for line in report.topics},
+        first=sheet[min(sheet)] if sheet else {},
+        columns=[(key, title) for key, title in columns if key in drawn],
+        sheet=[((stamp - stamps[0]) / 1e9, names) for stamp, names in sorted(sheet.items())],
+        plot=_latency_plot(played, stamps), diagnostics=_diagnostics(outputs))
 
 
-def _latency_plot(played, stamps: list[int]) -> str:
-    """For every frame a line from its first answer to its last; a grey tick if it was dropped."""
+def _latency_plot(played, stamps: list[int]) -> dict | None:
+    """Where the lines of the plot are, in its own units; None where no frame was answered.
+
+    For every frame a line from its first answer to its last, or a tick if it was dropped.
+    """
     late = latencies_ms(played)
     spans = {}
     for stamp in stamps:
@@ -346,42 +259,26 @@ def _latency_plot(played, stamps: list[int]) -> str:
         if values:
             spans[stamp] = (min(values), max(values))
     if not spans:
-        return '<p class="note">No frame was answered.</p>'
+        return None
     width, height, left, bottom, top = 1180, 240, 52, 34, 14
     top_ms = max(high for _, high in spans.values()) * 1.08
     seconds = max(1e-9, (stamps[-1] - stamps[0]) / 1e9)
-    step = _round_step(top_ms / 4)
 
-    def x(stamp: int) -> float:
-        return left + (stamp - stamps[0]) / 1e9 / seconds * (width - left - 12)
+    def x(moment: float) -> float:
+        return round(left + moment / seconds * (width - left - 12), 1)
 
     def y(ms: float) -> float:
-        return height - bottom - ms / top_ms * (height - bottom - top)
+        return round(height - bottom - ms / top_ms * (height - bottom - top), 1)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" width="100%" role="img" aria-label="latency">']
-    for value in np.arange(0, top_ms, step):
-        parts.append(f'<line x1="{left}" x2="{width}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
-                     f'stroke="#e4e7ec"/><text x="{left - 8}" y="{y(value) + 4:.1f}" '
-                     f'text-anchor="end">{value:.0f}</text>')
-    for stamp in stamps:
-        if stamp in spans:
-            low, high = spans[stamp]
-            parts.append(f'<line x1="{x(stamp):.1f}" x2="{x(stamp):.1f}" y1="{y(low):.1f}" '
-                         f'y2="{y(high):.1f}" stroke="#0b6e99" stroke-width="5" '
-                         'stroke-linecap="round"/>')
-        else:
-            low = height - bottom
-            parts.append(f'<line x1="{x(stamp):.1f}" x2="{x(stamp):.1f}" y1="{low}" '
-                         f'y2="{low - 7}" stroke="#98a2b3" stroke-width="3"/>')
-    for value in np.arange(0, seconds + 1e-9, _round_step(seconds / 6)):
-        place = left + value / seconds * (width - left - 12)
-        parts.append(f'<text x="{place:.1f}" y="{height - bottom + 18}" text-anchor="middle">'
-                     f'{value:g}</text>')
-    parts.append(f'<text x="{width - 12}" y="{height - 2}" text-anchor="end">'
-                 'seconds of the recording</text><text x="4" y="11">ms</text></svg>')
-    return (''.join(parts) + '<p class="note">Each blue line is one frame: from its first answer '
-            'to its last, in milliseconds after the picture was sent. Grey ticks are dropped '
-            'frames.</p>')
+    places = {stamp: x((stamp - stamps[0]) / 1e9) for stamp in stamps}
+    return {
+        'width': width, 'height': height, 'left': left, 'floor': height - bottom,
+        'grid': [(y(ms), f'{ms:.0f}') for ms in np.arange(0, top_ms, _round_step(top_ms / 4))],
+        'answered': [(places[stamp], y(low), y(high)) for stamp, (low, high) in spans.items()],
+        'dropped': [place for stamp, place in places.items() if stamp not in spans],
+        'moments': [(x(moment), f'{moment:g}')
+                    for moment in np.arange(0, seconds + 1e-9, _round_step(seconds / 6))],
+    }
 
 
 def _round_step(value: float) -> float:
@@ -390,37 +287,10 @@ def _round_step(value: float) -> float:
     return min((1, 2, 5, 10), key=lambda n: abs(n * power - value)) * power
 
 
-def _topic_table(report: Report, source: Source) -> str:
-    head = ('<tr><th>output</th><th class="n">answered</th><th class="n">dropped</th>'
-            '<th class="n">median ms</th><th class="n">95 % ms</th>'
-            + ('<th>against the truth</th>' if source.truth else '') + '</tr>')
-    rows = [
-        f'<tr><td><code>{line.topic}</code></td><td class="n">{line.answered}</td>'
-        f'<td class="n">{line.dropped}</td><td class="n">{_number(line.median_ms)}</td>'
-        f'<td class="n">{_number(line.p95_ms)}</td>'
-        + (f'<td>{html.escape(line.accuracy)}</td>' if source.truth else '') + '</tr>'
-        for line in report.topics
-    ]
-    return f'<table>{head}{"".join(rows)}</table>'
-
-
-def _own_words(outputs: Path) -> str:
-    """The node's last diagnostics."""
+def _diagnostics(outputs: Path) -> list:
+    """The node's last report of itself: a list of DiagnosticStatus."""
     with bags.BagReader(outputs) as bag:
         reports = [data for _, _, data in bag.messages(['/diagnostics'])]
     if not reports:
-        return ''
-    rows = []
-    for status in bags.decode(reports[-1], 'diagnostic_msgs/msg/DiagnosticArray').status:
-        rows.append(f'<tr><td>{html.escape(status.name)}</td><td>{html.escape(status.message)}</td></tr>')
-        rows += [f'<tr><td class="soft">&nbsp;&nbsp;{html.escape(pair.key)}</td>'
-                 f'<td>{html.escape(pair.value)}</td></tr>' for pair in status.values]
-    return ('<details><summary class="soft">What the node says of itself '
-            f'(<code>/diagnostics</code>)</summary><table>{"".join(rows)}</table></details>')
-
-
-def _files(source) -> str:
-    played = html.escape(str(source.path.name if source.truth else source.path))
-    return (f'<p class="note">Played: rosbag2 <code>{played}</code>. Recorded: rosbag2 '
-            '<code>outputs</code> (open it with Foxglove or <code>ros2 bag play</code>). '
-            'The node’s log: <code>node.log</code>.</p>')
+        return []
+    return bags.decode(reports[-1], 'diagnostic_msgs/msg/DiagnosticArray').status

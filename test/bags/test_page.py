@@ -49,7 +49,7 @@ def perfect_answers(path, camera, drop):
         for topic, _, data in bag.messages(['/camera/clicked_pixel']):
             point = bags.decode(data, bag.topics[topic].type)
             clicked.append((2, (point.x, point.y)))
-    return Played('perfect', 'cpu', sent, clicked, arrivals)
+    return Played('<b>perfect</b>', 'cpu', sent, clicked, arrivals)
 
 
 def clicked_label(camera):
@@ -93,6 +93,12 @@ def test_every_picture_of_the_page_exists(written):
     pictures = re.findall(r'src="([^"]+)"', page)
     assert len(pictures) >= 20 and all((out / picture).exists() for picture in pictures)
     assert (out / 'demo.jpg').exists() and '<svg' in page and 'http' not in page
+
+
+def test_what_others_wrote_is_shown_as_text_and_the_dropped_frame_as_a_tick(written):
+    page = (written[0] / 'index.html').read_text()
+    assert '&lt;b&gt;perfect&lt;/b&gt;' in page and '<b>perfect' not in page
+    assert page.count('class="answered"') == 5 and page.count('class="dropped"') == 1
 
 
 def test_frames_of_two_bags_are_paired_by_stamp(small_bag):
