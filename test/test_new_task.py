@@ -186,7 +186,7 @@ def test_a_live_node_publishes_it_while_somebody_listens(checkout, model, tmp_pa
         assert answers['edges/image_raw'].encoding == '32FC1'
         assert (answers['edges/color'].width, answers['edges/color'].height) == (64, 48)
         assert robot.set(edges__least=0.25) == ''
-        assert "'edges.least'" in robot.set(edges__least=-1.0)
+        assert 'edges.least' in robot.set(edges__least=-1.0)
     finally:
         robot.close()
         robot.node.stop()

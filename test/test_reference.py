@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages that are derived from the code are those of this code."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,18 @@ def test_every_topic_and_parameter_of_a_task_is_in_the_reference(task):
     for parameter in task.parameters:
         assert f'| `{parameter.name}` |' in pages()['docs/reference/parameters.md']
     assert f'## `{task.kind}' in pages()['docs/reference/tasks.md']
+
+
+def test_nobody_keeps_a_list_of_tasks_of_their_own():
+    """A list, tuple, set or dict with four names of tasks in it is one; `tasks/` alone has it."""
+    kinds, found = {task.kind for task in TASKS}, []
+    for file in (ROOT / 'diception_ros').rglob('*.py'):
+        if {'tasks', 'msg'} & set(file.relative_to(ROOT).parts):
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            parts = getattr(node, 'elts', None) or getattr(node, 'keys', None) or ()
+            names = [part.value.partition(':')[0] for part in parts
+                     if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            if len(kinds & set(names)) >= 4:
+                found.append(f'{file.relative_to(ROOT)}:{node.lineno}')
+    assert not found, f'derive these lists from diception_ros.tasks.registry: {found}'

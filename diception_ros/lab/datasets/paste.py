@@ -8,6 +8,7 @@ import numpy as np
 
 from diception_ros.lab.datasets.cutouts import category_of, unsure_of
 from diception_ros.tasks import CATEGORIES, Person
+from diception_ros.tasks.registry import trained_names
 from diception_ros.tasks.skeleton import MIRROR
 
 MAX_PASTED = 4
@@ -29,8 +30,8 @@ def paste(truth, cutouts, rng, count=None):
     old = instances > 0
     known = {} if truth.known is None else {t: m.copy() for t, m in truth.known.items()}
     if truth.known is None:
-        known = {task: mask.copy() for task in _tasks() if (mask := truth.where_known(task))
-                 is not None}
+        known = {task: mask.copy() for task in trained_names(CATEGORIES)
+                 if (mask := truth.where_known(task)) is not None}
     categories = dict(truth.categories)
     people = None if truth.people is None else [replace(p, keypoints=p.keypoints.copy())
                                                 for p in truth.people]
@@ -113,11 +114,6 @@ def harmonised(image, around, rng):
     gain = ((there.mean() + 40) / (own.mean() + 40)) ** much
     tint = ((there + 40) / (there.mean() + 40)) ** (much * .7)
     return np.clip(colour * gain * tint, 0, 255)
-
-
-def _tasks():
-    return ('depth', 'normals', 'entities', 'segmentation', 'pose',
-            *(f'semantic:{category}' for category in CATEGORIES))
 
 
 def _placed(rgba, entry, shape, rng):
