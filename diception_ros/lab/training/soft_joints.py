@@ -2,10 +2,11 @@
 """Teaches the net that reads the joints of people in soft skeleton pictures.
 
     python -m diception_ros.lab.training.soft_joints [--model nano] [--scenes 6000]
+        [--assets ASSETS] [--data DATA --photographs 3000]
 
-writes `diception_ros/tasks/soft_joints.npz`: what a model paints of people in training worlds, and
-blurred truth, in whole and cut anywhere, in; their joints out, how sure they are, and how like one
-whole person the piece is. `tasks/soft_joints.py` runs it.
+writes `diception_ros/tasks/soft_joints.npz`: what a model paints of people, and where nobody is, in
+training scenes and photographs, and blurred truth, in whole and cut anywhere, in; their joints out,
+how sure they are, and how like one whole person the piece is. `tasks/soft_joints.py` runs it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from rich.progress import track
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
+from diception_ros.lab.datasets import Records
 from diception_ros.lab.synthetic import random_view
+from diception_ros.lab.synthetic.assets import Assets
 from diception_ros.model import DiceptionPipeline
 from diception_ros.tasks import soft_joints
 from diception_ros.tasks.pose import draw_skeletons
@@ -34,17 +37,37 @@ SIZES = ((128, 128), (170, 128), (228, 128))
 WHOLE = 0.4  # likeness from which on a piece teaches its person's joints
 
 
-def painted(model: str, scenes: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """What the model paints, float32 (H, W, 3), of scenes with people, and their keypoints
-    (17, 3)."""
+def painted(model: str, scenes: int, assets: Path | None = None, data: Path | None = None,
+            photographs: int = 0) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """What the model paints, float32 (H, W, 3), of scenes and photographs, black where it is not
+    known who is there, and people's keypoints (17, 3). Scenes without people are left out."""
     pipe = DiceptionPipeline.from_pretrained(model)
+
+    def seen(rgb, truth):
+        picture = pipe(rgb, ['pose']).pictures['pose']
+        height, width = truth.shape
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        known = truth.where_known('pose')
+        return picture * known[..., None], [person.keypoints for person in truth.people]
+
+    real = assets and Assets(assets)
     for seed in track(range(FIRST_SCENE, FIRST_SCENE + scenes), 'scenes'):
         rng = np.random.default_rng(seed)
         size, difficulty = SIZES[rng.integers(len(SIZES))], rng.random()
-        view = random_view(seed, size=size, worlds=difficulty, split='train')
-        if any((person.keypoints[:, 2] == 2).any() for person in view.people):
-            picture = pipe(view.rgb, ['pose']).pictures['pose']
-            yield picture, [person.keypoints for person in view.people]
+        view = random_view(seed, size=size, worlds=difficulty, split='train', assets=real,
+                           rgb_scale=2)
+        if view.where_known('pose') is not None and any(
+                (person.keypoints[:, 2] == 2).any() for person in view.people):
+            yield seen(view.rgb, view)
+    if data is None:
+        return
+    cutouts = {'cutouts': assets / real.about['cutouts']} if real else {}
+    records = Records({'data': data, 'people': 0.6, 'rgb_scale': 2, **cutouts}, 'train',
+                      SIZES[1], seed=FIRST_SCENE)
+    for number in track(range(photographs), 'photographs'):
+        _, truth, rgb = records.truth(number)
+        if truth.where_known('pose') is not None:
+            yield seen(rgb, truth)
 
 
 def softly(people: list[np.ndarray], shape: tuple[int, int], rng) -> np.ndarray:
@@ -70,10 +93,14 @@ def examples(picture: np.ndarray, people: list[np.ndarray], rng) -> Iterator[tup
         cuts += [round((a + b) / 2 - part.corner[0]) for a, b in zip(middles, middles[1:])]
         pieces = [part, part] + [half for column in cuts for half in soft_joints.cut(part, column)]
         for number, piece in enumerate(pieces):
-            overlaps = [_overlap(box, _of(piece)) for box in boxes]
+            overlaps = [_overlap(box, _of(piece)) for box in boxes] or [0.0]
             mine, likeness = int(np.argmax(overlaps)), max(overlaps)
             moved = (rng.normal(0, 0.03, 2), np.exp(rng.normal(0, 0.05))) if number else ()
             seen, corner, side = soft_joints.square(piece, *moved)
+            if not people:
+                yield (seen.astype(np.float16), np.zeros((17, 2)), np.zeros(17),
+                       np.zeros(17, bool), 0.0)
+                continue
             state = people[mine][:, 2]
             counts = (1.0 * (state == 2) + 0.3 * (state == 1)) * (likeness > WHOLE)
             joints = np.nan_to_num((spots[mine] + 0.5 - corner) / side)
@@ -147,15 +174,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--model', default='nano')
     parser.add_argument('--scenes', type=int, default=6000)
+    parser.add_argument('--assets', type=Path)
+    parser.add_argument('--data', type=Path)
+    parser.add_argument('--photographs', type=int, default=3000)
     arguments = parser.parse_args()
-    teach(painted(arguments.model, arguments.scenes))
+    teach(painted(arguments.model, arguments.scenes, arguments.assets, arguments.data,
+                  arguments.photographs))
 
 
 def teach(pictures) -> None:
     """Write FILE from pictures and people as `painted` gives them."""
     rng = np.random.default_rng(0)
     rows = [row for picture, people in pictures
-            for shown in (picture, softly(people, picture.shape[:2], rng))
+            for shown in ((picture, softly(people, picture.shape[:2], rng)) if people
+                          else (picture,))
             for row in examples(shown, people, rng)]
     seen, *others = (np.array(column) for column in zip(*rows))
     np.savez_compressed(FILE, **taught([seen, *(one.astype(np.float32) for one in others)]))
