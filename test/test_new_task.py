@@ -53,7 +53,7 @@ class Edges(Task):
     def score(self, result, truth):
         return {'error': float(np.abs(result - self.encode(truth)[..., 0]).mean())}
 
-    def constant(self, truths):
+    def constant_baseline(self, truths):
         return np.zeros(truths[0].shape, np.float32)
 '''
 
@@ -158,7 +158,7 @@ def test_nano_learns_it_and_it_is_measured(python):
         samples = sample_targets(batch, ['edges'], torch.Generator())
         task = task_named('edges')
         sums = Sums()
-        sums.add('edges', task.score(task.constant([view]), view))
+        sums.add('edges', task.score(task.constant_baseline([view]), view))
         print(json.dumps([samples.kinds, list(samples.target.shape), list(sums.figures()),
                           list(describe('nano', [32, 32])['tasks'])]))
         """))

@@ -18,7 +18,7 @@ class Adapter(Task):
 
     def encode(self, truth, rng=None, points=None):
         raise ValueError(
-            f"'{self.name}' is taught by pictures: it has no target in a world's truth"
+            f"'{self.name}' is taught by images: it has no target in a world's truth"
         )
 
     def decode(self, image):

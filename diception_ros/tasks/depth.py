@@ -128,6 +128,6 @@ class Depth(Task):
             'delta1': float((np.maximum(fitted / depth, depth / fitted) < 1.25).mean()),
         }
 
-    def constant(self, truths):
+    def constant_baseline(self, truths):
         """The mean disparity image: the best answer of one who does not look."""
         return np.mean([relative_disparity(truth.depth) for truth in truths], axis=0)

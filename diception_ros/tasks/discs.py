@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People from the published model's skeleton pictures: red discs of unknown type on coloured limbs.
+"""People from the published model's skeleton images: red discs of unknown type on coloured limbs.
 
 Discs are found and overlapping ones split, told apart by person, and typed by a learned prior.
 """
@@ -16,23 +16,23 @@ _LEAST_RED = 0.25  # however pale the discs are
 _MOST_BLOBS = 200
 _ROUND = 1.1  # a blob longer than this is more than one disc
 _MOST_IN_BLOB, _MOST_HIDDEN, _MOST_MOVES = 8, 2, 3
-_MOST_FITTED = 30  # blobs of a picture
+_MOST_FITTED = 30  # blobs of an image
 _WORTH = 0.2  # squared difference over a disc's radius squared that one more disc must mend
 _GUESSED = 0.5  # score of a disc that no border votes for
 
 
 def disc_radius(keypoints, shape):
     """Radius in pixels of a person's discs; `keypoints` (K, 2) are those drawn. Made to be like the
-    published pictures', where it is not known exactly: 4 % of the person, 4 to 7 px at 480 rows."""
+    published images', where it is not known exactly: 4 % of the person, 4 to 7 px at 480 rows."""
     size = float(np.ptp(keypoints, axis=0).max()) if len(keypoints) else 0.0
     scale = min(shape) / 480
     return max(1.5, float(np.clip(0.04 * size, 4 * scale, 7 * scale)))
 
 
-def find_discs(picture):
-    """Centres, radius and score of discs, float32 (K, 4), of a picture float32 (H, W, 3) in [0,
+def find_discs(image):
+    """Centres, radius and score of discs, float32 (K, 4), of an image float32 (H, W, 3) in [0,
     1]."""
-    red, green, blue = cv2.split(picture)
+    red, green, blue = cv2.split(image)
     redness = np.clip(red - cv2.max(green, blue), 0, 1)
     sigma = noise_level(np.rint(255 * redness).astype(np.uint8))
     redness = cv2.GaussianBlur(redness, (0, 0), 0.7 if sigma < 4 else 1.2)
@@ -224,9 +224,9 @@ def _peak(votes, row, column):
     )
 
 
-def painted_parts(picture):
-    """Where a skeleton picture is not black, uint8 (H, W)."""
-    red, green, blue = cv2.split(picture)
+def painted_parts(image):
+    """Where a skeleton image is not black, uint8 (H, W)."""
+    red, green, blue = cv2.split(image)
     bright = cv2.max(cv2.max(red, green), blue)
     return (cv2.GaussianBlur(bright, (0, 0), 0.7) > 0.25).astype(np.uint8)
 
@@ -326,13 +326,13 @@ def _merged(people, discs):
         people[people == pair[0]] = pair[1]
 
 
-def people(picture, masks=None):
-    """People of a picture: [(keypoints float32 (17, 3), left and right sure, person's label in
+def people(image, masks=None):
+    """People of an image: [(keypoints float32 (17, 3), left and right sure, person's label in
     masks)]."""
-    discs = find_discs(picture)
+    discs = find_discs(image)
     if len(discs) == 0:
         return []
-    painted = painted_parts(picture)
+    painted = painted_parts(image)
     owners = grouped(discs, painted, masks)
     found = []
     for owner in np.unique(owners):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for eyes: results as uint8 RGB (H, W, 3), numpy and OpenCV only.
+"""Images for eyes: results as uint8 RGB (H, W, 3), numpy and OpenCV only.
 
 Colours that tell things apart are Okabe and Ito's, which colour-blind people can tell apart, then
 hues in golden steps; they depend on the id alone, so that a thing keeps its colour.
@@ -18,7 +18,7 @@ LEFT, RIGHT, MIDDLE = (0, 240, 255), (255, 60, 190), (240, 240, 240)   # of a pe
 LIMBS = ((5, 7, LEFT), (7, 9, LEFT), (11, 13, LEFT), (13, 15, LEFT), (5, 11, LEFT),
          (6, 8, RIGHT), (8, 10, RIGHT), (12, 14, RIGHT), (14, 16, RIGHT), (6, 12, RIGHT),
          (5, 6, MIDDLE), (11, 12, MIDDLE), (0, 1, LEFT), (1, 3, LEFT), (0, 2, RIGHT), (2, 4, RIGHT))
-LEAST_WIDTH = 160  # pixels: nothing can be read in a smaller picture
+LEAST_WIDTH = 160  # pixels: nothing can be read in a smaller image
 
 
 def _distinct(count=1024):
@@ -43,8 +43,8 @@ def depth(disparity, palette='viridis'):
     grey = cv2.convertScaleAbs(disparity, alpha=255)
     if PALETTES[palette] is None:
         return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    picture = cv2.cvtColor(cv2.applyColorMap(grey, PALETTES[palette]), cv2.COLOR_BGR2RGB)
-    return picture if known is None else cv2.copyTo(picture, known.view(np.uint8))
+    image = cv2.cvtColor(cv2.applyColorMap(grey, PALETTES[palette]), cv2.COLOR_BGR2RGB)
+    return image if known is None else cv2.copyTo(image, known.view(np.uint8))
 
 
 def normals(vectors):
@@ -70,19 +70,19 @@ def color_of(label):
     return tuple(int(v) for v in labels(label))
 
 
-def tinted(picture, colored, where, opacity):
-    """Blend `colored` (H, W, 3), or one colour, over the picture where `where` (H, W) is not 0.
+def tinted(image, colored, where, opacity):
+    """Blend `colored` (H, W, 3), or one colour, over the image where `where` (H, W) is not 0.
 
     where: bool, or float in [0, 1], by which opacity is scaled.
     """
     if np.ndim(colored) < 3:
-        colored = cv2.merge([np.full(picture.shape[:2], v, np.uint8)
+        colored = cv2.merge([np.full(image.shape[:2], v, np.uint8)
                              for v in np.broadcast_to(colored, 3)])
     if where.dtype == bool:
-        mixed = cv2.addWeighted(picture, 1 - opacity, colored, opacity, 0)
-        return cv2.copyTo(mixed, where.view(np.uint8), picture.copy())
+        mixed = cv2.addWeighted(image, 1 - opacity, colored, opacity, 0)
+        return cv2.copyTo(mixed, where.view(np.uint8), image.copy())
     weight = cv2.merge([cv2.convertScaleAbs(where, alpha=255 * opacity)] * 3)
-    return cv2.add(cv2.multiply(picture, 255 - weight, scale=1 / 255),
+    return cv2.add(cv2.multiply(image, 255 - weight, scale=1 / 255),
                    cv2.multiply(colored, weight, scale=1 / 255))
 
 
@@ -98,71 +98,71 @@ def borders(label_image):
     return edge
 
 
-def skeletons(picture, people):
-    """Draw people's keypoints (17, 3) into the picture, in place: left cyan, right pink."""
-    thickness = max(1, round(picture.shape[0] / 240))
+def skeletons(image, people):
+    """Draw people's keypoints (17, 3) into the image, in place: left cyan, right pink."""
+    thickness = max(1, round(image.shape[0] / 240))
     for keypoints in people:
         seen = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
         spots = np.nan_to_num(keypoints[:, :2]).clip(-8192, 8192).round().astype(int).tolist()
         for first, second, color in LIMBS:
             if seen[first] and seen[second]:
-                cv2.line(picture, spots[first], spots[second], (0, 0, 0), thickness + 2)
-                cv2.line(picture, spots[first], spots[second], color, thickness, cv2.LINE_AA)
+                cv2.line(image, spots[first], spots[second], (0, 0, 0), thickness + 2)
+                cv2.line(image, spots[first], spots[second], color, thickness, cv2.LINE_AA)
         for joint in np.flatnonzero(seen):
             side = MIDDLE if joint == 0 else LEFT if joint % 2 else RIGHT
-            cv2.circle(picture, spots[joint], thickness + 1, side, -1, cv2.LINE_AA)
-    return picture
+            cv2.circle(image, spots[joint], thickness + 1, side, -1, cv2.LINE_AA)
+    return image
 
 
-def clicks(picture, points):
-    """Draw clicked points [(x, y)] into the picture, in place."""
-    radius = max(3, round(picture.shape[0] / 80))
+def clicks(image, points):
+    """Draw clicked points [(x, y)] into the image, in place."""
+    radius = max(3, round(image.shape[0] / 80))
     for x, y in points:
         spot = round(x), round(y)
-        cv2.circle(picture, spot, radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
-        cv2.circle(picture, spot, radius, SELECTED, 1, cv2.LINE_AA)
-        cv2.circle(picture, spot, max(1, radius // 3), (220, 0, 90), -1, cv2.LINE_AA)
-    return picture
+        cv2.circle(image, spot, radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
+        cv2.circle(image, spot, radius, SELECTED, 1, cv2.LINE_AA)
+        cv2.circle(image, spot, max(1, radius // 3), (220, 0, 90), -1, cv2.LINE_AA)
+    return image
 
 
-def legend(picture, entries):
-    """Write [(text, colour)] into the upper left corner of the picture, in place."""
-    height, width = picture.shape[:2]
+def legend(image, entries):
+    """Write [(text, colour)] into the upper left corner of the image, in place."""
+    height, width = image.shape[:2]
     if width < LEAST_WIDTH or not entries:
-        return picture
+        return image
     scale = max(0.35, height / 1200)
     (_, line), base = cv2.getTextSize('Xg', cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     step, box = line + base + 4, line
     fitting = entries[:max(1, (height // 2) // step)]
     wide = max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
                for text, _ in fitting)
-    corner = picture[:step * len(fitting) + 4, :wide + box + 14]
+    corner = image[:step * len(fitting) + 4, :wide + box + 14]
     corner[:] = corner // 3
     for number, (text, color) in enumerate(fitting):
         top = 4 + number * step
-        cv2.rectangle(picture, (4, top), (4 + box, top + box), color, -1)
-        cv2.putText(picture, text, (8 + box, top + box), cv2.FONT_HERSHEY_SIMPLEX, scale,
+        cv2.rectangle(image, (4, top), (4 + box, top + box), color, -1)
+        cv2.putText(image, text, (8 + box, top + box), cv2.FONT_HERSHEY_SIMPLEX, scale,
                     (255, 255, 255), 1, cv2.LINE_AA)
-    return picture
+    return image
 
 
-def insets(picture, small):
-    """Set [(text, result, draw)] as small pictures along the lower edge, from the right, in place;
-    draw(result) makes the colours of a result that is as large as the picture."""
-    height, width = picture.shape[:2]
+def insets(image, small):
+    """Set [(text, result, draw)] as small images along the lower edge, from the right, in place;
+    draw(result) makes the colours of a result that is as large as the image."""
+    height, width = image.shape[:2]
     if width < LEAST_WIDTH or height < LEAST_WIDTH // 2:
-        return picture
+        return image
     w, h = width // 5, height // 5
     for number, (text, result, draw) in enumerate(small):
         x, y = width - (number + 1) * (w + 4), height - h - 4
-        picture[y - 1:y + h + 1, x - 1:x + w + 1] = 255
-        picture[y:y + h, x:x + w] = draw(cv2.resize(result, (w, h)))
-        cv2.putText(picture, text, (x + 3, y + h - 4), cv2.FONT_HERSHEY_SIMPLEX,
+        image[y - 1:y + h + 1, x - 1:x + w + 1] = 255
+        image[y:y + h, x:x + w] = draw(cv2.resize(result, (w, h)))
+        cv2.putText(image, text, (x + 3, y + h - 4), cv2.FONT_HERSHEY_SIMPLEX,
                     max(0.35, height / 1400), (255, 255, 255), 1, cv2.LINE_AA)
-    return picture
+    return image
 
 
-def overlay(picture, perception, points=(), categories=(), found=None, small=()):
+def overlay(image, perception, points=(), categories=(), found=None, small=()):
     """Finish what `overlay_ground` has drawn, in place: people, clicks, a legend, and `insets` of
     `small`. points: clicks [(x, y)] in pixels. found: label image (H, W) of the categories, 1 + the
     index in `categories`, or None.
@@ -173,23 +173,23 @@ def overlay(picture, perception, points=(), categories=(), found=None, small=())
     if perception.segmentation is not None:
         entries.append(('clicked', SELECTED))
     if perception.poses:
-        skeletons(picture, [person.keypoints for person in perception.poses])
+        skeletons(image, [person.keypoints for person in perception.poses])
         entries += [('left', LEFT), ('right', RIGHT)]
-    clicks(picture, points)
-    return insets(legend(picture, entries), small)
+    clicks(image, points)
+    return insets(legend(image, entries), small)
 
 
 def overlay_ground(rgb, perception, found=None, opacity=0.5):
     """Draw over a copy of the image what of an overlay lies under people, clicks, the legend and
     the small images: categories tinted, entities outlined, the clicked thing white."""
-    picture = rgb.copy()
+    image = rgb.copy()
     if found is not None:
-        picture = tinted(picture, labels(found), found > 0, opacity)
+        image = tinted(image, labels(found), found > 0, opacity)
     if perception.entities is not None:
         ids = perception.entities.labels
-        picture = cv2.copyTo(labels(ids), borders(ids).view(np.uint8), picture)
+        image = cv2.copyTo(labels(ids), borders(ids).view(np.uint8), image)
     if perception.segmentation is not None:
-        picture = tinted(picture, SELECTED, perception.segmentation, opacity)
+        image = tinted(image, SELECTED, perception.segmentation, opacity)
         edge = borders(perception.segmentation > 0.5).view(np.uint8)
-        picture = cv2.max(picture, cv2.merge([255 * edge] * 3))  # SELECTED is white
-    return picture
+        image = cv2.max(image, cv2.merge([255 * edge] * 3))  # SELECTED is white
+    return image

@@ -21,26 +21,26 @@ from diception_ros.tasks.truth import STUFF
 # kind.
 _THING_BLUE = {'table': 0.35, 'box': 0.5, 'ball': 0.65, 'cylinder': 0.8, 'person': 1.0}
 _READ_SIZE = 640 * 480
-_SAMPLE = 160_000  # pixels of a picture, at least, that a mean is taken of
-_LEAST_AREA = 0.001  # of the picture: what is smaller is not counted
+_SAMPLE = 160_000  # pixels of an image, at least, that a mean is taken of
+_LEAST_AREA = 0.001  # of the image: what is smaller is not counted
 
 
 @dataclass
 class Instance:
-    """One entity of a picture."""
+    """One entity of an image."""
 
     label: int  # its value in the label image
     bbox: tuple  # x, y of the left upper pixel, width, height, in pixels
     area: int  # pixels
     centroid: tuple  # x, y in pixels
-    color: tuple  # its mean colour in the model's picture, r, g, b in [0, 1]
+    color: tuple  # its mean colour in the model's image, r, g, b in [0, 1]
     category: str = ''  # '' where unknown
     score: float = 1.0  # in [0, 1]
 
 
 @dataclass
 class EntityMap:
-    """All entities of a picture; `valid` is False where the picture was no answer at all."""
+    """All entities of an image; `valid` is False where the image was no answer at all."""
 
     labels: np.ndarray  # int32 (H, W), 0 = none
     instances: list
@@ -145,32 +145,32 @@ class Entities(Task):
     def summary(self, figures):
         return f'mIoU {figures["miou"]:.2f}'
 
-    def decode(self, picture, regions=None):
-        """`regions`: what parts a picture has; published_regions is the paper's own way. By default
+    def decode(self, image, regions=None):
+        """`regions`: what parts an image has; published_regions is the paper's own way. By default
         color_regions, or position_regions where colours say the position and are soft.
 
-        A picture much larger or smaller than 640x480 is read at about that size.
+        An image much larger or smaller than 640x480 is read at about that size.
         """
-        valid = float(np.isfinite(np.asarray(picture, np.float32)).mean()) > 0.5
-        picture = clean(picture)
-        shape = picture.shape[:2]
+        valid = float(np.isfinite(np.asarray(image, np.float32)).mean()) > 0.5
+        image = clean(image)
+        shape = image.shape[:2]
         if not valid:
             return EntityMap(np.zeros(shape, np.int32), [], False)
         ours = regions is None and min(shape) >= 32
         scale = np.sqrt(_READ_SIZE / (shape[0] * shape[1]))
-        read = picture
+        read = image
         if scale < 0.9 or (ours and scale > 1.5):
             size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
             read = cv2.resize(
-                picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+                image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             )
         if ours and self.colors == 'position' and is_soft(read):
             regions = position_regions
         labels = (regions or color_regions)(read)
-        return described(resized_labels(labels, shape), picture)
+        return described(resized_labels(labels, shape), image)
 
     def score(self, result, truth):
-        """Mean over true instances (0.1 % of the picture and more) of the IoU with their match.
+        """Mean over true instances (0.1 % of the image and more) of the IoU with their match.
 
         Matching is one to one, the best in total. `recall50`: share of instances matched over 0.5;
         `false`: number of regions of 0.1 % and more that lie on something known and are like
@@ -196,8 +196,8 @@ class Entities(Task):
             'false': float(np.count_nonzero(false)),
         }
 
-    def constant(self, truths):
-        """One entity over the whole picture."""
+    def constant_baseline(self, truths):
+        """One entity over the whole image."""
         shape = truths[0].instances.shape
         return described(np.ones(shape, np.int32), np.ones((*shape, 3), np.float32))
 
@@ -210,20 +210,20 @@ def overlaps(a, b):
     return table, table.sum(axis=1), table.sum(axis=0)
 
 
-def means(labels, pictures):
-    """Mean of pictures (H, W) on each label of int32 (H, W): float64 (pictures, max label + 1), 0
+def means(labels, images):
+    """Mean of images (H, W) on each label of int32 (H, W): float64 (images, max label + 1), 0
     where a label is missing. Of what is large not every pixel is looked at."""
     count = int(labels.max(initial=0)) + 1
     every = (slice(None, None, max(1, int(np.sqrt(labels.size / _SAMPLE)))),) * 2
     some = labels[every].ravel().astype(np.intp)
     area = np.bincount(some, minlength=count)
-    sums = np.stack([np.bincount(some, one[every].ravel(), count) for one in pictures])
+    sums = np.stack([np.bincount(some, one[every].ravel(), count) for one in images])
     few = area < 16
     if few.any() and some.size < labels.size:
         all_of_few = few[labels]
         some = labels[all_of_few].astype(np.intp)
         area[few] = np.bincount(some, minlength=count)[few]
-        for total, one in zip(sums, pictures, strict=True):
+        for total, one in zip(sums, images, strict=True):
             total[few] = np.bincount(some, one[all_of_few], count)[few]
     return sums / np.maximum(area, 1)
 
@@ -234,7 +234,7 @@ def _spans(counts):
     return there.argmax(axis=1), counts.shape[1] - there[:, ::-1].argmax(axis=1)
 
 
-def described(labels, picture):
+def described(labels, image):
     """EntityMap of a label image int32 (H, W), with labels counted 1, 2, ... without holes."""
     present = np.flatnonzero(np.bincount(labels.ravel()))
     present = present[present > 0]
@@ -250,7 +250,7 @@ def described(labels, picture):
     area = np.maximum(columns.sum(axis=1), 1)
     x, y = columns @ np.arange(width) / area, rows @ np.arange(height) / area
     (left, right), (top, bottom) = _spans(columns), _spans(rows)
-    color = means(labels, cv2.split(picture))
+    color = means(labels, cv2.split(image))
     instances = [
         Instance(
             label,

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from diception_ros.tasks.entities import EntityMap, overlaps
 from diception_ros.tasks.pictures import resized_labels
 
-_SAMPLE = 160_000  # pixels of a picture, at least, that are compared
+_SAMPLE = 160_000  # pixels of an image, at least, that are compared
 
 
 class EntityFollower:

@@ -2,7 +2,7 @@
 """Which joint each untyped disc of one person is: a learned prior over skeletons.
 
 A small set transformer, taught on the worlds' mannequins by
-`diception_ros.lab.training.skeleton_prior`; here it runs in numpy. A picture of discs does not say
+`diception_ros.lab.training.skeleton_prior`; here it runs in numpy. An image of discs does not say
 whether one looks at a face or a back: left and right are a guess then, and the answer says so.
 """
 

@@ -85,7 +85,7 @@ class Normals(Task):
         cosine = np.einsum('ij,ij->i', guess, truth.normals[known])
         return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
-    def constant(self, truths):
+    def constant_baseline(self, truths):
         """The mean normal map."""
         mean = np.mean([truth.normals for truth in truths], axis=0)
         length = np.linalg.norm(mean, axis=2, keepdims=True)

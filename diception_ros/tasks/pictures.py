@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a model's colour pictures safely: whatever comes in, finite values in [0, 1] go on."""
+"""Reading a model's colour images safely: whatever comes in, finite values in [0, 1] go on."""
 
 import cv2
 import numpy as np
 
 
-def clean(picture):
-    """Any picture (H, W, 3) as float32 in [0, 1], with 0 where it was not a number; the same array
+def clean(image):
+    """Any image (H, W, 3) as float32 in [0, 1], with 0 where it was not a number; the same array
     if it is so already."""
-    picture = np.asarray(picture, np.float32)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-        raise ValueError(f'picture of shape {picture.shape}: must be (H, W, 3) and not empty')
-    if picture.min() >= 0 and picture.max() <= 1:  # neither, where anything is not a number
-        return picture
-    picture = np.nan_to_num(picture, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.clip(picture, 0, 1, out=picture)
+    image = np.asarray(image, np.float32)
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f'image of shape {image.shape}: must be (H, W, 3) and not empty')
+    if image.min() >= 0 and image.max() <= 1:  # neither, where anything is not a number
+        return image
+    image = np.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0)
+    return np.clip(image, 0, 1, out=image)
 
 
-def grey(picture):
-    """The mean of the channels of a picture (H, W, 3), float32 (H, W)."""
+def grey(image):
+    """The mean of the channels of an image (H, W, 3), float32 (H, W)."""
     # numpy's mean over the last axis takes fifty times as long, its max ten times.
-    return cv2.transform(picture, np.full((1, 3), 1 / 3, np.float32)).reshape(picture.shape[:2])
+    return cv2.transform(image, np.full((1, 3), 1 / 3, np.float32)).reshape(image.shape[:2])
 
 
-def brightest(picture):
-    """The largest channel of a picture (H, W, 3), float32 (H, W)."""
-    red, green, blue = cv2.split(picture)
+def brightest(image):
+    """The largest channel of an image (H, W, 3), float32 (H, W)."""
+    red, green, blue = cv2.split(image)
     return cv2.max(cv2.max(red, green), blue)
 
 

@@ -17,13 +17,13 @@ from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 _SURE_SIDES = 0.8  # chance of left and right being right, from which on it counts as known
 _READ_SIZE = 1280 * 960
 _SHIFT = 4  # cv2 draws at 1/16 of a pixel
-# Of the published picture: dim, and without reds, which are the discs'.
+# Of the published image: dim, and without reds, which are the discs'.
 _LIMB_COLORS = 0.6 * hue_color(1 / 6 + 2 / 3 * np.arange(len(LIMBS)) / len(LIMBS))
 
 
 @dataclass
 class PersonPose:
-    """One person found in a picture."""
+    """One person found in an image."""
 
     keypoints: np.ndarray  # float32 (17, 3): x, y in pixels, score 0..1; NaN, NaN, 0 if missing
     types_known: bool = True  # False where the joints' types were inferred
@@ -33,7 +33,7 @@ class PersonPose:
 
 
 def joints_drawn(keypoints, typed=True):
-    """Which joints of (17, 3) are drawn, bool (17,): those in the picture. Untyped, as people who
+    """Which joints of (17, 3) are drawn, bool (17,): those in the image. Untyped, as people who
     annotate do: a hidden joint only next to a visible one, and none on the far side of a head."""
     shown = (keypoints[:, 2] > 0) & np.isfinite(keypoints[:, :2]).all(axis=1)
     if not typed:
@@ -46,14 +46,14 @@ def joints_drawn(keypoints, typed=True):
 
 
 def draw_skeletons(people, shape, typed=True):
-    """Skeleton picture, float32 (H, W, 3) in [0, 1], of people (K, 17, 3); third > 0: to be drawn.
+    """Skeleton image, float32 (H, W, 3) in [0, 1], of people (K, 17, 3); third > 0: to be drawn.
 
     Typed: limbs are thick and grey; a joint's disc has 4 % of the longer side of the person's box
     as radius, 2.5 px at least; where discs overlap, each pixel belongs to the nearest joint, so
     that none vanishes, and a dark seam parts those of one colour. Else as the published model
     paints: red discs (`discs.disc_radius`), coloured limbs.
     """
-    picture = np.zeros((*shape, 3), np.float32)
+    image = np.zeros((*shape, 3), np.float32)
     centres, radii, colors = [], [], []
     for keypoints in people:
         shown = joints_drawn(keypoints, typed)
@@ -71,7 +71,7 @@ def draw_skeletons(people, shape, typed=True):
             if shown[a] and shown[b]:
                 color = (LIMB_GREY,) * 3 if typed else _LIMB_COLORS[number].tolist()
                 cv2.line(
-                    picture,
+                    image,
                     fixed[a].astype(int).tolist(),
                     fixed[b].astype(int).tolist(),
                     color,
@@ -86,16 +86,16 @@ def draw_skeletons(people, shape, typed=True):
         )
     if centres:
         centres, colors = np.concatenate(centres), np.concatenate(colors)
-        owners = _draw_discs(picture, centres, np.concatenate(radii), colors)
+        owners = _draw_discs(image, centres, np.concatenate(radii), colors)
         if typed:
-            _draw_seams(picture, owners, colors)
-    return picture
+            _draw_seams(image, owners, colors)
+    return image
 
 
-def _draw_discs(picture, centres, radii, colors):
-    """Discs with soft edges over `picture`; where they overlap, the nearest centre wins. Returns
+def _draw_discs(image, centres, radii, colors):
+    """Discs with soft edges over `image`; where they overlap, the nearest centre wins. Returns
     whose each pixel is, int32 (H, W), -1 = nobody's."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     owners = np.full((height, width), -1, np.int32)
     # Joints on one spot would hide each other: for the question who is nearest they step apart.
     split = _apart(centres)
@@ -113,14 +113,14 @@ def _draw_discs(picture, centres, radii, colors):
         window = (slice(top, bottom), slice(left, right))
         mine = (cover > 0) & (distance < nearest[window])
         nearest[window][mine] = distance[mine]
-        part = picture[window]
+        part = image[window]
         share = cover[mine][:, None]
         part[mine] = share * color + (1 - share) * np.minimum(part[mine], 0.6)
         owners[window][mine] = number
     return owners
 
 
-def _draw_seams(picture, owners, colors):
+def _draw_seams(image, owners, colors):
     """Parts the same joint of two people who touch by a dark line."""
     _, kinds = np.unique(colors, axis=0, return_inverse=True)
     kinds = np.append(kinds.ravel(), -1)[owners]
@@ -129,7 +129,7 @@ def _draw_seams(picture, owners, colors):
         (np.s_[:-1, :-1], np.s_[1:, 1:]), (np.s_[:-1, 1:], np.s_[1:, :-1]),
     ):
         seam = (kinds[one] == kinds[two]) & (owners[one] != owners[two])
-        picture[one][seam] = picture[two][seam] = 0
+        image[one][seam] = image[two][seam] = 0
 
 
 def _apart(centres, least=2.0):
@@ -148,13 +148,13 @@ def _apart(centres, least=2.0):
     return moved
 
 
-def _is_soft(picture):
+def _is_soft(image):
     """True if no disc has an edge, however bright it is."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = max(1, round(width * 480 / height)), 480
     if height != 480 and width < 8 * height:
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-    return is_soft(picture / max(float(picture.max()), 0.2), steep=20, least=0.25)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return is_soft(image / max(float(image.max()), 0.2), steep=20, least=0.25)
 
 
 def colored(people, frame):
@@ -186,7 +186,7 @@ class Pose(Task):
         self.typed = conventions.pose_encoding == 'typed'
 
     def encode(self, truth, rng=None, points=None):
-        """Joints out of the picture are not drawn; hidden ones are."""
+        """Joints out of the image are not drawn; hidden ones are."""
         return draw_skeletons(
             [person.keypoints for person in truth.people], truth.shape, self.typed
         )
@@ -212,29 +212,29 @@ class Pose(Task):
     def drawn(self, keypoints):
         return joints_drawn(keypoints, self.typed)
 
-    def decode(self, picture, masks=None):
+    def decode(self, image, masks=None):
         """masks: label image of the people (H, W), 0 = nobody, if known: it tells untyped joints of
-        several people apart. A picture much larger than 1280x960 is read at about that size."""
-        picture = clean(picture)
-        height, width = picture.shape[:2]
+        several people apart. An image much larger than 1280x960 is read at about that size."""
+        image = clean(image)
+        height, width = image.shape[:2]
         shrink = np.sqrt(_READ_SIZE / (height * width))
         if shrink < 0.9:
             size = max(1, round(width * shrink)), max(1, round(height * shrink))
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-            masks = None if masks is None else resized_labels(masks, picture.shape)
-        people = self._read(picture, masks)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            masks = None if masks is None else resized_labels(masks, image.shape)
+        people = self._read(image, masks)
         if shrink < 0.9:
             grown = np.array((width / size[0], height / size[1]))
             for person in people:
                 person.keypoints[:, :2] = (person.keypoints[:, :2] + 0.5) * grown - 0.5
         return people
 
-    def _read(self, picture, masks):
+    def _read(self, image, masks):
         if self.typed:
-            read = soft_joints if _is_soft(picture) else typed_joints
+            read = soft_joints if _is_soft(image) else typed_joints
             return [
                 PersonPose(keypoints, score=float(keypoints[keypoints[:, 2] > 0, 2].mean()))
-                for keypoints in read.people(picture)
+                for keypoints in read.people(image)
             ]
         return [
             PersonPose(
@@ -244,13 +244,13 @@ class Pose(Task):
                 float(keypoints[keypoints[:, 2] > 0, 2].mean()),
                 label,
             )
-            for keypoints, sides, label in discs.people(picture, masks)
+            for keypoints, sides, label in discs.people(image, masks)
         ]
 
     def score(self, result, truth):
         """PCK@0.1: visible joints no farther from the truth than 0.1 of their person's box.
 
-        The box holds a person's keypoints that are in the picture; its longer side counts. People
+        The box holds a person's keypoints that are in the image; its longer side counts. People
         are matched one to one so that most joints are right; what is missing is wrong. NaN without
         people.
         """
@@ -272,7 +272,7 @@ class Pose(Task):
         right = float(correct[rows, columns].sum())
         return {'pck10': float(right / total), 'correct': right, 'joints': float(total)}
 
-    def constant(self, truths):
+    def constant_baseline(self, truths):
         """One person with the mean position of every joint."""
         everyone = np.array([person.keypoints for truth in truths for person in truth.people])
         keypoints = np.full((17, 3), np.nan, np.float32)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entities from a picture whose colours say what and where they are ('position'), however blurred.
+"""Entities from an image whose colours say what and where they are ('position'), however blurred.
 
 Stuff (floor, wall, ceiling, sky) is dark in four fixed colours; a thing's red and green are at
 least 0.3. A small model paints that softly: what is a thing is told by brightness, then things
@@ -18,41 +18,41 @@ STUFF_COLORS = {
     'sky': (0, 0.15, 0.3),
 }
 _ROWS = 128  # small models paint no more; finer noise makes parts of its own
-_LEAST = 0.001  # share of the picture: smaller things are dropped
+_LEAST = 0.001  # share of the image: smaller things are dropped
 _APART = 0.14  # colours of touching things differ by this in one channel at least
 _SAME = 0.05  # colours of parts of one thing that do not touch differ by less
 
 
-def is_soft(picture, steep=40, least=0.2):
-    """True if of a picture of about 480 rows hardly an edge is steep: a small model's painting.
+def is_soft(image, steep=40, least=0.2):
+    """True if of an image of about 480 rows hardly an edge is steep: a small model's painting.
 
     steep: the step (0..255) over two pixels that is steep; least: the share of edges that are.
     """
-    image = np.rint(255 * picture).astype(np.uint8)
-    steps = gradient(image)
+    levels = np.rint(255 * image).astype(np.uint8)
+    steps = gradient(levels)
     edges = np.count_nonzero(steps > 8)
-    if edges == 0 or noise_level(image) > 1:
+    if edges == 0 or noise_level(levels) > 1:
         return False
     return np.count_nonzero(steps > steep) < least * edges
 
 
-def position_regions(picture):
-    """Label image int32 (H, W), 0 = nothing, of a picture float32 (H, W, 3) in [0, 1].
+def position_regions(image):
+    """Label image int32 (H, W), 0 = nothing, of an image float32 (H, W, 3) in [0, 1].
 
-    A soft picture says no more at full size than at _ROWS rows: it is read there, and the borders
+    A soft image says no more at full size than at _ROWS rows: it is read there, and the borders
     are drawn smoothly at its own size.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if height > 1.2 * _ROWS:
         size = max(8, round(width * _ROWS / height)), _ROWS
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return _enlarged(_regions(small), (height, width))
-    return _regions(picture)
+    return _regions(image)
 
 
-def _regions(picture):
-    height = picture.shape[0]
-    smooth = cv2.GaussianBlur(picture, (0, 0), max(0.5, height / 480))
+def _regions(image):
+    height = image.shape[0]
+    smooth = cv2.GaussianBlur(image, (0, 0), max(0.5, height / 480))
     red, green, _ = cv2.split(smooth)
     # 1. Where there are things: more than half as bright as the brightest around, since edges are
     # soft.
@@ -68,7 +68,7 @@ def _regions(picture):
 
 
 def _enlarged(labels, shape):
-    """A label image (h, w) at `shape` (H, W), its borders as smooth as a picture's would be."""
+    """A label image (h, w) at `shape` (H, W), its borders as smooth as an image's would be."""
     best, label = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
     for number in np.flatnonzero(np.bincount(labels.ravel())):
         mask = 255 * (labels == number).astype(np.uint8)

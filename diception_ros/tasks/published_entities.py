@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published way from a picture of entities to masks (DICEPTION's Algorithm 2), as a baseline.
+"""The published way from an image of entities to masks (DICEPTION's Algorithm 2), as a baseline.
 
 Peaks of the channels' histograms say how many clusters a KMeans gets; each cluster's mask is what
 lies near its centre. The paper gives no thresholds: these are guesses. Known failure: similar
@@ -13,19 +13,19 @@ from scipy.signal import find_peaks
 
 _TOLERANCE = 30  # per channel, 0..255
 _NEAR_BLACK = 30
-_LEAST = 0.001  # of the picture
+_LEAST = 0.001  # of the image
 _COMPONENTS = 6  # a mask of more is noise
 _SAME = 0.7  # IoU of duplicates
 
 
-def published_regions(picture):
-    """Label image int32 (H, W), 0 = none, of a picture float32 (H, W, 3) in [0, 1]."""
-    image = np.rint(255 * picture).astype(np.uint8)
-    labels = np.zeros(image.shape[:2], np.int32)
-    peaks = [_peaks(channel) for channel in cv2.split(image)]
+def published_regions(image):
+    """Label image int32 (H, W), 0 = none, of an image float32 (H, W, 3) in [0, 1]."""
+    levels = np.rint(255 * image).astype(np.uint8)
+    labels = np.zeros(levels.shape[:2], np.int32)
+    peaks = [_peaks(channel) for channel in cv2.split(levels)]
     clusters = max(1, round(float(np.mean(peaks))))
     step = max(1, int(np.sqrt(labels.size / 20000)))
-    samples = image[::step, ::step].reshape(-1, 3).astype(np.float32)
+    samples = levels[::step, ::step].reshape(-1, 3).astype(np.float32)
     cv2.setRNGSeed(0)
     _, _, centres = cv2.kmeans(
         samples,
@@ -40,7 +40,7 @@ def published_regions(picture):
         if centre.max() < _NEAR_BLACK:
             continue
         mask = cv2.inRange(
-            image, np.clip(centre - _TOLERANCE, 0, 255), np.clip(centre + _TOLERANCE, 0, 255)
+            levels, np.clip(centre - _TOLERANCE, 0, 255), np.clip(centre + _TOLERANCE, 0, 255)
         )
         mask = binary_fill_holes(mask).astype(np.uint8)
         mask = cv2.morphologyEx(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of one colour in a painted picture: through noise, blur and drifting colours.
+"""Parts of one colour in a painted image: through noise, blur and drifting colours.
 
 Flat places become markers, a watershed grows them to their borders, what has no contrast or the
 same colour is joined, and pixels near borders go to the neighbour whose colour is theirs.
@@ -12,16 +12,16 @@ from scipy.ndimage import uniform_filter
 _SQUARE = np.ones((3, 3), np.uint8)
 _BLOCK = 32  # pixels: colours are compared within blocks of this size, since they drift
 _BLACK = 22  # colours (0..255) whose brightest channel is below are ground, not a part
-_LEAST = 0.001  # share of the picture: smaller parts are dropped
+_LEAST = 0.001  # share of the image: smaller parts are dropped
 _MOST_PAIRS = 400  # of parts that are compared, the most alike first
 _SLIVER = 14  # pixels: parts no wider may be nothing but a blurred border
 
 
-def color_regions(picture):
-    """Label image int32 (H, W), 0 = black ground, of a picture float32 (H, W, 3) in [0, 1]."""
-    image = np.rint(255 * picture).astype(np.uint8)
-    sigma = noise_level(image)
-    smooth = _smoothed(image, sigma)
+def color_regions(image):
+    """Label image int32 (H, W), 0 = black ground, of an image float32 (H, W, 3) in [0, 1]."""
+    levels = np.rint(255 * image).astype(np.uint8)
+    sigma = noise_level(levels)
+    smooth = _smoothed(levels, sigma)
     steepness = gradient(smooth)
     markers = _markers(steepness)
     if markers.max() == 0:
@@ -33,7 +33,7 @@ def color_regions(picture):
 
 
 def noise_level(image):
-    """Standard deviation (0..255) of the noise from pixel to pixel of a uint8 picture."""
+    """Standard deviation (0..255) of the noise from pixel to pixel of a uint8 image."""
     ripple = np.abs(cv2.Laplacian(image, cv2.CV_16S)).ravel()
     # The kernel's weights (4, -1 x 4) have norm sqrt(20); the median of |N(0, 1)| is 0.6745.
     return float(np.median(ripple[::3])) / (0.6745 * np.sqrt(20))
@@ -91,7 +91,7 @@ def _flooded(image, markers):
 
 
 def _filled(labels):
-    """Pixels <= 0 on watershed lines and the picture's frame take the largest label beside them."""
+    """Pixels <= 0 on watershed lines and the image's frame take the largest label beside them."""
     grown = cv2.dilate(np.maximum(labels, 0).astype(np.float32), _SQUARE).astype(np.int32)
     return np.where(labels > 0, labels, grown)
 
@@ -173,7 +173,7 @@ def _joined(labels, smooth, steepness, sigma):
     }
     labels = names[labels]
     # 2. Parts that do not touch but have the same colour where they are nearest to each other, the
-    # slow drift of colours over the picture taken out.
+    # slow drift of colours over the image taken out.
     corrected = _without_drift(labels, smooth, steepness)
     means, weights = _block_means(labels, corrected)
     area = weights.sum(axis=(0, 1))
@@ -234,7 +234,7 @@ def _same_color(means, weights, a, b, limit):
 
 
 def _without_drift(labels, smooth, steepness):
-    """The picture less the low-order drift that all parts share, float32."""
+    """The image less the low-order drift that all parts share, float32."""
     height, width = labels.shape
     step = max(1, int(np.sqrt(height * width / 20000)))
     rows, columns = np.mgrid[0:height:step, 0:width:step]

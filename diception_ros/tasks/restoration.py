@@ -54,6 +54,6 @@ class Restoration(Task):
         error = resized(result, truth.rgb.shape).astype(np.float32) - truth.rgb
         return {'psnr': float(min(100, 20 * np.log10(255 / max(np.sqrt((error**2).mean()), 1e-9))))}
 
-    def constant(self, truths):
+    def constant_baseline(self, truths):
         """The mean image."""
         return np.mean([truth.rgb for truth in truths], axis=0).astype(np.uint8)

@@ -83,6 +83,6 @@ class Semantic(Task):
             'union': float(either),
         }
 
-    def constant(self, truths):
+    def constant_baseline(self, truths):
         """The whole image."""
         return np.ones(truths[0].instances.shape, bool)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The human skeleton as pictures show it: 17 COCO joints, their limbs and their colours."""
+"""The human skeleton as images show it: 17 COCO joints, their limbs and their colours."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def _reaches():
 # The farthest two joints of a person can be apart, as a fraction of their height. [17, 17]
 REACHES = _reaches()
 
-# Joint after mirroring the picture.
+# Joint after mirroring the image.
 MIRROR = np.array((0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15))
 
 # 17 pure hues, evenly round the wheel: a hue survives dimming (black) and mixing with the grey

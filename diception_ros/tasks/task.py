@@ -95,7 +95,7 @@ class Task:
         encode(truth, rng=None, points=None) -> target image, float32 (H, W, 3) in [0, 1]
         decode(image) -> result; takes any float image (H, W, 3), never raises for its content
         score(result, truth) -> {figure: float}
-        constant(truths) -> the best result of one who does not look: the baseline to beat
+        constant_baseline(truths) -> the best result of one who does not look: the baseline to beat
     """
 
     kind: str  # the task's name, or what comes before the colon

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about a picture: the ground truth that tasks draw their target pictures from."""
+"""What is known about an image: the ground truth that tasks draw their target images from."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ STUFF = ('floor', 'wall', 'ceiling', 'sky')
 
 @dataclass
 class Person:
-    """One person of a picture, joints in COCO order (see `skeleton.JOINTS`)."""
+    """One person of an image, joints in COCO order (see `skeleton.JOINTS`)."""
 
     label: int                 # id in Truth.instances
     keypoints: np.ndarray      # float32 (17, 3): x, y in pixels; third: 2 visible, 1 hidden, 0 out
@@ -24,7 +24,7 @@ class Person:
 
 @dataclass
 class Truth:
-    """Ground truth of one picture of H rows and W columns: exact and whole for a synthetic scene,
+    """Ground truth of one image of H rows and W columns: exact and whole for a synthetic scene,
     of a photograph what somebody has labelled.
 
     A field that is None is unknown. `known` says where a task has a truth: None = wherever its

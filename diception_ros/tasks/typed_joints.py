@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People from a skeleton picture whose joints are discs in a colour of their own on grey limbs.
+"""People from a skeleton image whose joints are discs in a colour of their own on grey limbs.
 
 Every pixel votes for the joint whose colour its own is a dim version of; blobs of one joint's
 pixels are candidates; candidates are joined to people along limbs.
@@ -19,7 +19,7 @@ _MOST = 400  # blobs
 _MOST_OF_JOINT = 60  # blobs of one joint
 _MOST_GROUPS = 80  # people and fragments of people
 _MOST_COMPARED = 12  # people, each with each other
-_MOST_LIT = 0.6  # share of a picture: skeletons leave more of the ground black
+_MOST_LIT = 0.6  # share of an image: skeletons leave more of the ground black
 _STRETCH = 1.3  # times as far apart as joints of one person can be, discs of other sizes added
 _UNLIKE = 0.5  # of that, for discs whose sizes are a factor e apart
 _SIZES = 3.0  # strain of a whole disc whose area is a factor e off its person's, up to a tenth
@@ -31,22 +31,22 @@ _PARTS = ((0, 1, 2, 3, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16), (7
 _JOINT_OF_STEP = np.argsort(JOINT_HUES).astype(np.uint8)
 
 
-def candidates(picture):
+def candidates(image):
     """Blobs that may be joints, float32 (K, 7): joint, x, y, score, weight, radius in pixels,
     whether they are whole discs.
 
-    picture: float32 (H, W, 3) in [0, 1]. The score in [0, 1] is the blob's brightness times how
+    image: float32 (H, W, 3) in [0, 1]. The score in [0, 1] is the blob's brightness times how
     purely it has the joint's colour.
     """
-    bright = brightest(picture)
+    bright = brightest(image)
     lit = cv2.findNonZero((bright > _DARK).astype(np.uint8))
     if lit is None:
         return np.zeros((0, 7), np.float32)
     left, top, width, height = cv2.boundingRect(lit)
-    picture = picture[top : top + height, left : left + width]
+    image = image[top : top + height, left : left + width]
     bright = bright[top : top + height, left : left + width]
     # 1. Which joint's hue each pixel has, and how much of it: 17 is grey (limbs) and dark.
-    hue, colorful, _ = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    hue, colorful, _ = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     weights = bright * colorful
     kinds = _JOINT_OF_STEP[np.rint(hue * (17 / 360)).astype(np.uint8) % 17]
     kinds[weights < _DARK] = 17
@@ -81,15 +81,15 @@ def candidates(picture):
     return np.array(found, np.float32).reshape(-1, 7)
 
 
-def people(picture):
-    """Keypoints float32 (K, 17, 3) of the K people of a picture: x, y, score; NaN, NaN, 0 if
+def people(image):
+    """Keypoints float32 (K, 17, 3) of the K people of an image: x, y, score; NaN, NaN, 0 if
     missing."""
-    sigma = noise_level(np.rint(255 * picture).astype(np.uint8))
+    sigma = noise_level(np.rint(255 * image).astype(np.uint8))
     if sigma > 1:
-        picture = cv2.GaussianBlur(cv2.medianBlur(picture, 5), (0, 0), 0.8)
-    if (brightest(picture) > 2 * _DARK).mean() > _MOST_LIT:
+        image = cv2.GaussianBlur(cv2.medianBlur(image, 5), (0, 0), 0.8)
+    if (brightest(image) > 2 * _DARK).mean() > _MOST_LIT:
         return np.zeros((0, 17, 3), np.float32)
-    found = candidates(picture)
+    found = candidates(image)
     # More than this is noise; the heaviest are looked at.
     found = found[np.argsort(-found[:, 4], kind='stable')[:_MOST]]
     if len(found) == 0:
@@ -101,7 +101,7 @@ def people(picture):
     strong = found[:, 4] >= 0.25 * np.where(near, found[None, :, 4], 0).max(axis=1)
     strong |= (found[:, 6] > 0) & (found[:, 3] > 0.9)
     weak, found = found[~strong], found[strong]
-    painted = cv2.dilate((brightest(picture) > _DARK).astype(np.uint8), np.ones((3, 3), np.uint8))
+    painted = cv2.dilate((brightest(image) > _DARK).astype(np.uint8), np.ones((3, 3), np.uint8))
     groups = _grouped(found, painted)
     result = [_person(found, members) for members in groups]
     for person in result:

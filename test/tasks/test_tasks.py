@@ -31,7 +31,7 @@ def test_a_task_has_its_name_and_paints_pictures_of_the_truths_size(name, conven
     task = task_named(name, conventions)
     assert task.name == task.prompt_key == name
     if name.startswith('adapter'):
-        with pytest.raises(ValueError, match='taught by pictures'):
+        with pytest.raises(ValueError, match='taught by images'):
             task.encode(small_truth)
         return
     arguments = {'points': [(0.5, 0.9)]} if task.needs_points else {}
@@ -88,7 +88,7 @@ def test_truth_painted_and_read_again_is_better_than_the_best_constant(
     task = task_named(name)
     arguments = {'label': 5} if name == 'segmentation' else {}
     answer = task.score(task.decode(task.encode(truth, **arguments)), truth, **arguments)[key]
-    constant = task.score(task.constant([truth, truth]), truth, **arguments)[key]
+    constant = task.score(task.constant_baseline([truth, truth]), truth, **arguments)[key]
     if key in ('absrel', 'mean_deg'):
         assert answer <= best
     else:

@@ -47,7 +47,7 @@ def evaluate(pipe, worlds: str | float = 'easy', scenes: int = 200, split: str =
              for name in trained_names(categories) if name in pipe.tasks}
     names = [name for name, task in tasks.items() if not task.needs_points]
     clicked = [name for name, task in tasks.items() if task.needs_points]
-    constants = {name: task.constant(truths) for name, task in tasks.items()}
+    constants = {name: task.constant_baseline(truths) for name, task in tasks.items()}
     # A category that no scene holds says nothing about a model.
     seen = {truth.categories[label] for truth in truths for label in np.unique(truth.instances)
             if label in truth.categories}
