@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import wait
 
 if os.path.basename(sys.argv[0]) == 'diception_node':
     # Ctrl-C during the imports below ends the process at once, in silence.
@@ -14,7 +14,9 @@ if os.path.basename(sys.argv[0]) == 'diception_node':
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -34,12 +36,25 @@ from diception_ros.ros.perception import Perceiver
 from diception_ros.ros.transforms import Transforms
 from diception_ros.ros.worker import Worker
 
+# Where a node stands still; in every other state a transition is under way.
+PRIMARY_STATES = (State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE,
+                  State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED)
+TRANSITIONS = {Transition.TRANSITION_CONFIGURE: 'configure',
+               Transition.TRANSITION_CLEANUP: 'cleanup',
+               Transition.TRANSITION_ACTIVATE: 'activate',
+               Transition.TRANSITION_DEACTIVATE: 'deactivate'}
+
 
 class DiceptionNode(LifecycleNode):
     """configure = load, warm up; activate = subscribe; deactivate = unsubscribe; cleanup = free."""
 
     def __init__(self, **options):
+        # For one executor with one thread: a callback begins within another only where that one
+        # waits for the worker (on_worker).
+        self._callback_group = ReentrantCallbackGroup()
         super().__init__('diception', **options)
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self.change_state
         self.settings = parameters.declare(self)
         self.active, self.enabled, self.generation = False, True, 0
         self.health = Health(self.get_logger(), alive=self.context.ok)
@@ -58,6 +73,11 @@ class DiceptionNode(LifecycleNode):
         self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Not the node's clock: with use_sim_time and no /clock the reports would stop.
         self.create_timer(1.0, self.every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    @property
+    def default_callback_group(self):
+        """The group of all callbacks, rclpy's own among them."""
+        return self._callback_group
 
     def destroy_node(self):
         super().destroy_node()
@@ -78,15 +98,18 @@ class DiceptionNode(LifecycleNode):
     # ---- lifecycle
 
     def on_configure(self, state):
-        settings = self.settings
-        self.health.tell(f"loading model '{settings['model']}' on {settings['device']}")
+        loaded = self.settings
+        self.health.begin_job(f"loading model '{loaded['model']}' on {loaded['device']}")
         try:
-            self.on_worker(self.perceiver.load, settings)
-            parameters.settings_from(settings, self.perceiver.pipe.tasks)
+            self.on_worker(self.perceiver.load, loaded, self.health.job_progress)
+            # Again: they may have changed meanwhile.
+            settings = parameters.settings_from(self.settings, self.perceiver.pipe.tasks)
         except Exception as error:
             self.refuse(f'cannot configure: {with_type(error)}')
             self.on_worker(self.perceiver.free)
             return TransitionCallbackReturn.FAILURE
+        finally:
+            self.health.end_job()
         self.health.blocked = ''
         self.outputs.prepare(settings)
         self.inputs.prepare(settings)
@@ -131,19 +154,47 @@ class DiceptionNode(LifecycleNode):
         self.health.blocked = reason
         self.health.error(None, reason)
 
+    def change_state(self, request, response):
+        """Answer the service ~/change_state: as rclpy does, but not within another transition."""
+        if self._state_machine.current_state[0] in PRIMARY_STATES:
+            return self._change_state(request, response)
+        asked = request.transition.label or TRANSITIONS.get(request.transition.id, 'shutdown')
+        progress = self.health.progress
+        self.health.warn('change_state', f'cannot {asked}: the node is {self.state}'
+                         f'{progress and f", {progress}"}: ask again when it is done')
+        response.success = False
+        return response
+
     def on_worker(self, function, *arguments):
-        """Run a job on the worker's thread and wait for it, but not longer than ROS lives."""
+        """Run a job on the worker's thread; until it is done, everything else is answered.
+
+        The executor goes on within the callback that waits here. Nobody waits longer than ROS
+        lives.
+        """
         self.worker.start()  # unless it is there
-        future = self.worker.call(function, *arguments)
-        while True:
+        future, executor = self.worker.call(function, *arguments), self.executor
+        if executor is not None:
+            future.add_done_callback(lambda _: executor.wake())
+        while not future.done():
+            if not self.context.ok():
+                # Not an Exception: rclpy would catch it and go on with a dead context.
+                raise KeyboardInterrupt
+            if executor is None:
+                wait([future], 0.1)
+                continue
             try:
-                return future.result(0.1)
-            except NotYet:
-                if future.done():  # the error is the job's own, or it has ended just now
-                    return future.result()
-                if not self.context.ok():
-                    # Not an Exception: rclpy would catch it and go on with a dead context.
-                    raise KeyboardInterrupt from None
+                executor.spin_once(0.1)
+            except ExternalShutdownException:
+                pass
+            except Exception as error:
+                self.callback_failed(error)
+        return future.result()
+
+    def callback_failed(self, error):
+        """Say that a callback raised; the node lives on."""
+        self.health.error(f'callback {type(error).__name__}',
+                          f'a callback failed: {with_type(error)}')
+        self.get_logger().debug(traceback.format_exc())
 
     # ---- parameters
 
@@ -187,8 +238,10 @@ class DiceptionNode(LifecycleNode):
             self.health.error('worker', 'the worker thread died; it is started again')
             self.worker.start()
         self.inputs.every_second()
+        self.health.tell_progress()
         facts = {'model': self.settings['model'], 'device': self.settings['device'],
-                 'enabled': self.enabled, 'memory of the process MiB': resident_bytes() >> 20}
+                 'enabled': self.enabled, 'busy seconds': f'{self.worker.busy_seconds:.1f}',
+                 'memory of the process MiB': resident_bytes() >> 20}
         pipe = self.perceiver.pipe
         if pipe is not None:
             facts |= {f'memory of {part} MiB': f'{size / 2**20:.1f}'
@@ -261,9 +314,7 @@ def run(node):
             except Exception as error:
                 if isinstance(error, ExternalShutdownException):
                     break
-                node.health.error(f'callback {type(error).__name__}',
-                                  f'a callback failed: {with_type(error)}')
-                node.get_logger().debug(traceback.format_exc())
+                node.callback_failed(error)
     except KeyboardInterrupt:
         pass  # on_worker's, while a model was loaded
     node.worker.stop(0.2)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from diception_ros.tasks.panoptic import labels_of
+from diception_ros.tasks.panoptic import joined, labels_of, with_categories
 from diception_ros.tasks.registry import TASKS, task_class
-from diception_ros.tasks.semantic import strength
+from diception_ros.tasks.semantic import SemanticMap, strength
 
 _Results = make_dataclass('_Results', [
     (task.field, f'{task.field_type} | None' if task.field_type != 'Any' else 'Any', None)
@@ -37,7 +37,7 @@ class Perception(_Results):
     pictures: dict[str, np.ndarray] = field(default_factory=dict)  # {task: float32 (H, W, 3), 0..1}
 
     def __post_init__(self):
-        self._strengths: dict[str, np.ndarray] = {}
+        self.semantic_maps: dict[str, SemanticMap] = {}           # {category: how sure, and which}
 
     def add(self, name: str, result: Any) -> None:
         """Put the result of the task called `name` into its field."""
@@ -54,11 +54,28 @@ class Perception(_Results):
 
     @property
     def strengths(self) -> dict[str, np.ndarray]:
-        """How bright each category was painted: {category: float32 (H, W) in [0, 1]}."""
+        """How sure each category is: {category: float32 (H, W) in [0, 1]}, over 0.5 it is there."""
         for name in self.semantic or {}:
-            if name not in self._strengths:
-                self._strengths[name] = strength(self.pictures[f'semantic:{name}'])
-        return {name: self._strengths[name] for name in self.semantic or {}}
+            if name not in self.semantic_maps:
+                picture = self.pictures[f'semantic:{name}']
+                self.semantic_maps[name] = SemanticMap(strength(picture), None)
+        return {name: self.semantic_maps[name].strength for name in self.semantic or {}}
+
+    @property
+    def semantic_instances(self) -> dict[str, Any]:
+        """{category: its instances, as `entities` has them} where the model paints a category's
+        instances in colours of their own; a category in white is not in it."""
+        return {name: one.instances for name, one in self.semantic_maps.items()
+                if one.instances is not None}
+
+    @property
+    def panoptic(self) -> Any:
+        """What is where and which one is it: the entities with their categories; without the task
+        'entities', the instances of the categories that tell theirs apart; None without either."""
+        if self.entities is not None:
+            return with_categories(self.entities, self.strengths)
+        return joined(self.semantic_instances, {
+            name: self.pictures[f'semantic:{name}'] for name in self.semantic_instances})
 
     @property
     def people_labels(self) -> np.ndarray | None:

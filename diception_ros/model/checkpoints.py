@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,11 @@ WEIGHTS = Path(__file__).resolve().parent.parent / 'weights'
 AUTOENCODERS = {model.__name__: model for model in
                 (AutoencoderKL, AutoencoderTiny, GuidedAutoencoder)}
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+# Fields of diception.json that may be left out.
+OPTIONAL = {
+    'categories': [], 'initial_noise': 'gaussian', 'point_order': 'yx', 'max_points': 5,
+    'normal_axes': ['left', 'up', 'back'], 'pose_encoding': 'discs', 'entity_colors': 'random',
+    'semantic_painting': 'white', 'resample': 'area', 'prompts': {}}
 # The angles of the point encoding do not survive half precision.
 KEEP_FLOAT32 = frozenset({'positional_encoding_gaussian_matrix'})
 # A table that the constructor computes: a file may leave it out.
@@ -72,25 +77,38 @@ def stride_of(autoencoder) -> int:
 
 # Reading a model directory
 
-def load_model(model: str | Path, device: torch.device, dtype: torch.dtype) -> Components:
-    """Read a model directory, or an embedded model by name ('nano'); ModelError if it is unfit."""
+def load_model(model: str | Path, device: torch.device, dtype: torch.dtype,
+               report: Callable[[str, float], None] = lambda what, done: None) -> Components:
+    """Read a model directory, or an embedded model by name ('nano'); ModelError if it is unfit.
+
+    report(what, done): told which file is read and how much of all bytes has been, 0..1.
+    """
     folder = find_model(model)
     config = read_config(folder)
     scheduler = load_scheduler(folder / 'scheduler')
-    transformer = load_component(DiceptionTransformer, folder / 'transformer', dtype, device)
-    point_encoder = None
-    if config['max_points']:
-        point_encoder = load_component(PointEncoder, folder / 'point_encoder', dtype, device)
-    autoencoder = None
-    if config['space'] == 'latent':
-        autoencoder = load_autoencoder(folder / 'vae', dtype, device)
+    total = max(1, sum(file.stat().st_size for file in folder.glob('**/*.safetensors')))
+    read = 0
+
+    def load(component: type | None, name: str):
+        def progress(nbytes: int) -> None:
+            nonlocal read
+            read += nbytes
+            report(f'loading {name}', min(1.0, read / total))
+        progress(0)
+        if component is None:
+            return load_autoencoder(folder / name, dtype, device, progress)
+        return load_component(component, folder / name, dtype, device, progress)
+
+    transformer = load(DiceptionTransformer, 'transformer')
+    point_encoder = load(PointEncoder, 'point_encoder') if config['max_points'] else None
+    autoencoder = load(None, 'vae') if config['space'] == 'latent' else None
+    image_encoder = (load(ImageEncoder, 'image_encoder')
+                     if transformer.image_feature_embedder is not None else None)
+    report('loading prompts', min(1.0, read / total))
     try:
         prompts = PromptBank.load(folder / PROMPTS_FILE, config['prompts']).to('cpu', dtype)
     except ValueError as error:
         raise ModelError(str(error)) from None
-    image_encoder = None
-    if transformer.image_feature_embedder is not None:
-        image_encoder = load_component(ImageEncoder, folder / 'image_encoder', dtype, device)
     components = Components(config, transformer, scheduler, prompts, point_encoder, autoencoder,
                             image_encoder)
     check_fit(components, folder)
@@ -134,9 +152,7 @@ def read_json(file: Path) -> dict[str, Any]:
 def read_config(folder: Path) -> dict[str, Any]:
     """`diception.json` of a model directory, checked and with its optional fields filled in."""
     file = folder / CONFIG_FILE
-    config = {'categories': [], 'initial_noise': 'gaussian', 'point_order': 'yx', 'max_points': 5,
-              'normal_axes': ['left', 'up', 'back'], 'pose_encoding': 'discs',
-              'entity_colors': 'random', 'prompts': {}, **read_json(file)}
+    config = {**OPTIONAL, **read_json(file)}
 
     def check(field: str, fits: bool, expected: str) -> None:
         if not fits:
@@ -148,7 +164,9 @@ def read_config(folder: Path) -> dict[str, Any]:
           all(isinstance(n, int) and n > 0 for n in size), '[width, height] in pixels')
     for field, choices in (('space', ('latent', 'pixel')),
                            ('initial_noise', ('zeros', 'gaussian')),
-                           ('point_order', ('yx', 'xy'))):
+                           ('point_order', ('yx', 'xy')),
+                           ('resample', ('area', 'lanczos')),
+                           ('semantic_painting', ('white', 'random', 'auto'))):
         check(field, config.get(field) in choices, ' or '.join(choices))
     check('max_points', isinstance(config['max_points'], int) and config['max_points'] >= 0,
           'a whole number, 0 for a model without point prompts')
@@ -164,10 +182,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_component(model_class: type, folder: Path, dtype: torch.dtype,
-                   device: torch.device | str = 'cpu') -> torch.nn.Module:
+                   device: torch.device | str = 'cpu',
+                   progress: Callable[[int], None] = lambda nbytes: None) -> torch.nn.Module:
     """Build `model_class` from `folder/config.json` and fill it from the safetensors beside it.
 
-    No weight is initialised or held twice. ModelError names the file and what is wrong with it.
+    No weight is initialised or held twice. progress(nbytes): told the bytes of every tensor that
+    was read. ModelError names the file and what is wrong with it.
     """
     model = build(model_class, folder)
     state = {}
@@ -175,7 +195,9 @@ def load_component(model_class: type, folder: Path, dtype: torch.dtype,
         try:
             with safe_open(file, framework='pt', device='cpu') as tensors:
                 for name in tensors.keys():
-                    state[name] = tensors.get_tensor(name).to(device, kept_dtype(name, dtype))
+                    tensor = tensors.get_tensor(name)
+                    state[name] = tensor.to(device, kept_dtype(name, dtype))
+                    progress(tensor.nbytes)
         except (SafetensorError, OSError) as error:
             raise ModelError(f'{file}: damaged or truncated ({error}); copy it again') from None
     return fill(model, state, folder, optional=COMPUTED).to(device)
@@ -239,13 +261,14 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Any,
     return model.requires_grad_(False).eval()
 
 
-def load_autoencoder(folder: Path, dtype: torch.dtype, device: torch.device | str = 'cpu'):
+def load_autoencoder(folder: Path, dtype: torch.dtype, device: torch.device | str = 'cpu',
+                     progress: Callable[[int], None] = lambda nbytes: None):
     """The autoencoder in `folder`, of the class that its config.json names."""
     name = read_json(folder / 'config.json').get('_class_name')
     if name not in AUTOENCODERS:
         raise ModelError(f'{folder / "config.json"}: autoencoder class {name!r} is not one of '
                          f'{sorted(AUTOENCODERS)}')
-    return load_component(AUTOENCODERS[name], folder, dtype, device)
+    return load_component(AUTOENCODERS[name], folder, dtype, device, progress)
 
 
 def load_scheduler(folder: Path) -> FlowMatchEulerDiscreteScheduler:

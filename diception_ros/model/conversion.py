@@ -255,7 +255,8 @@ class Published:
                       for task in TASKS if task.published},
             'categories': list(dict.fromkeys([*COCO_CATEGORIES, *semantic])),
             'normal_axes': ['left', 'up', 'back'], 'pose_encoding': 'discs',
-            'entity_colors': 'random', 'point_order': 'yx',
+            'entity_colors': 'random', 'semantic_painting': 'auto', 'point_order': 'yx',
+            'resample': 'lanczos',                                # as the published script does
             'max_points': self._points.config.max_points, 'prompts': self.texts}
 
     def _filled(self, model: torch.nn.Module, state: Mapping[str, torch.Tensor],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 
 from diception_ros.errors import first_line
 from diception_ros.model.checkpoints import (
     DTYPES,
+    OPTIONAL,
     Components,
     ModelError,
     latent_channels,
@@ -26,11 +29,15 @@ from diception_ros.model.checkpoints import (
     task_names,
 )
 from diception_ros.model.image_encoder import token_features
+from diception_ros.model.transformer import ImageCache
 from diception_ros.results import Perception
 from diception_ros.tasks import TASKS, Conventions, task_named
 from diception_ros.tasks.registry import in_reading_order
 
 DECODING = ('auto', 'batch', 'slices', 'tiles')
+# Bytes of prompt batches that stay on the device. At the published model's defaults a batch of all
+# six tasks takes 27 MB; five batches of different steps, with and without a click, take 150.
+MAX_PROMPT_BYTES = 192 * 2**20
 STAGES = ('preprocess', 'encode', 'sample', 'decode_latents', 'decode_results')
 
 
@@ -44,6 +51,25 @@ class Request:
     guidance: float
     picture: int                              # index of the picture it looks at
 
+    @property
+    def guided(self) -> bool:
+        """Whether guidance doubles its work."""
+        return self.guidance > 1
+
+    @property
+    def passes(self) -> int:
+        """How many times the transformer sees it."""
+        return self.steps * (2 if self.guided else 1)
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """What is computed once per image, however many tasks look at it; on the device."""
+
+    latents: torch.Tensor                     # (I, C, h, w), in the model's dtype
+    features: list[torch.Tensor]              # for the decoder; empty if it wants none
+    cache: ImageCache | None                  # keys and values; None = image tokens are 'joint'
+
 
 class DiceptionPipeline:
     """A generalist diffusion model (SD3's MMDiT with image and point tokens), ready to run.
@@ -54,7 +80,7 @@ class DiceptionPipeline:
     def __init__(self, components: Components, device: torch.device, dtype: torch.dtype,
                  compile: bool = False, quantize: str | None = None, decoding: str = 'auto'):
         """Use `from_pretrained` or `from_sd3`."""
-        self.config = components.config
+        self.config = {**OPTIONAL, **components.config}
         self.transformer = components.transformer
         self.autoencoder = components.autoencoder
         self.image_encoder = components.image_encoder
@@ -68,13 +94,19 @@ class DiceptionPipeline:
         self.stride = stride_of(self.autoencoder) * self.transformer.config.patch_size
         try:
             self.conventions = Conventions(**{name: self.config[name] for name in (
-                'normal_axes', 'pose_encoding', 'entity_colors')})
+                'normal_axes', 'pose_encoding', 'entity_colors', 'semantic_painting')})
             self._tasks = {name: task_named(name, self.conventions, self.categories)
                            for name in self.tasks}
         except ValueError as error:
             raise ModelError(f'diception.json of {self.config.get("name")!r}: {error}') from None
         self._noises: dict[tuple, torch.Tensor] = {}
-        self._embeddings: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+        # Batches of prompts, the one last used at the end
+        self._embeddings: OrderedDict[tuple, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._compiled = compile
+        if isinstance(self.autoencoder, AutoencoderKL):
+            # Its convolutions take 10 % less time so on a CPU; on a GPU it is what tensor cores
+            # read. Smaller autoencoders gain nothing.
+            self.autoencoder.to(memory_format=torch.channels_last)
         self._set_decoding(decoding)
         if quantize is not None:
             self._quantize(quantize)
@@ -88,7 +120,9 @@ class DiceptionPipeline:
     @classmethod
     def from_pretrained(cls, model: str | Path, device: str = 'cpu', dtype: str = 'auto',
                         compile: bool = False, quantize: str | None = None,
-                        decoding: str = 'auto') -> DiceptionPipeline:
+                        decoding: str = 'auto',
+                        report: Callable[[str, float], None] = lambda what, done: None,
+                        ) -> DiceptionPipeline:
         """A model directory, or an embedded model by name ('nano').
 
         device: 'cpu', 'cuda' or 'cuda:<n>'; never replaced by another. dtype: 'float32',
@@ -97,11 +131,13 @@ class DiceptionPipeline:
         the transformer's weights in 8 bits (needs torchao). decoding: how the VAE decodes: 'batch'
         all pictures at once, 'slices' one by one, 'tiles' one by one in tiles, each taking less
         memory than the one before; 'auto' is slices for SD3's large VAE and batch for others.
-        Raises ModelError, one line with the way out.
+        report(what, done): told what is being read, and how much of everything is, 0..1; what it
+        raises ends the loading. Raises ModelError, one line with the way out.
         """
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        return cls(load_model(model, device, dtype), device, dtype, compile, quantize, decoding)
+        return cls(load_model(model, device, dtype, report), device, dtype, compile, quantize,
+                   decoding)
 
     @classmethod
     def from_sd3(cls, sd3: str | Path, diception: str | Path, device: str = 'cpu',
@@ -134,73 +170,99 @@ class DiceptionPipeline:
         num_inference_steps, guidance_scale: for all tasks, or by task name or kind ('semantic');
         None = the model's defaults. seed: the same noise for every task and every frame.
         timings: receives milliseconds by stage (`STAGES`). ready(name, so_far) is called as soon as
-        a task's result is in the perception, those that are read fast first, people last: somebody
-        may use it while the others are read. Raises ValueError for what cannot be done.
+        a task's result is in the perception: tasks of equal cost are painted together, the cheapest
+        first, and those that are read fast are read first, people last; somebody may use it while
+        the others are painted and read. Raises ValueError for what cannot be done.
         """
         # 1. Check the question before any work is done
         image = checked_image(image)
-        names = list(dict.fromkeys([tasks] if isinstance(tasks, str) else tasks))
-        if not names:
-            raise ValueError(f'tasks: none given; choose from {", ".join(self.tasks)}')
-        for name in names:
-            if name not in self._tasks:
-                raise ModelError(f'tasks: the model {self.config.get("name")!r} has no task '
-                                 f'{name!r}; it has {", ".join(self.tasks[:20])}')
-        for task in TASKS:
-            if task.family and not task.collects and sum(
-                    name.startswith(f'{task.kind}:') for name in names) > 1:
-                raise ValueError(f'tasks: one {task.kind} {task.family} per picture')
-        stored = tuple((y, x) if self.config['point_order'] == 'yx' else (x, y)
-                       for x, y in self._checked_points(points))
-        requests = []
-        for name in names:
-            task, defaults = self._tasks[name], self.config['tasks'][self._config_key(name)]
-            if task.needs_points and not stored:
-                raise ValueError(f'points: the task {name!r} needs at least one (x, y) in [0, 1]')
-            requests.append(Request(
-                task.prompt_key, stored if task.needs_points else (),
-                checked_steps(by_task(num_inference_steps, name, defaults['num_inference_steps'])),
-                checked_guidance(by_task(guidance_scale, name, defaults['guidance_scale'])), 0))
+        names, requests = self._requests(tasks, points, num_inference_steps, guidance_scale)
         clock = Stopwatch(timings, self.device)
 
         # 2. Squash the picture to the model's resolution: the aspect is not kept, as in training
-        squashed = resize(image, self.resolution)                     # uint8 (h, w, 3)
+        squashed = resize(image, self.resolution, self.config['resample'])    # uint8 (h, w, 3)
         clock.mark('preprocess')
 
-        # 3. Paint all tasks
-        painted = self._paint([squashed], requests, None, seed, clock.mark)   # (N, 3, h, w)
+        # 3. Encode it once
+        encoded = self._encode_images([squashed], clock.mark)
+        noise = self._initial_noise(encoded.latents.shape[1:], seed)  # (1, C, h, w)
 
-        # 4. Back to the camera's resolution, and from pictures to results
+        # 4. Batch by batch, the cheap ones first: paint, back to the camera's resolution, read
         size = (image.shape[1], image.shape[0])
-        perception = Perception()
-        painted = painted.permute(0, 2, 3, 1).cpu().numpy()           # (N, h, w, 3)
-        for name, picture in zip(names, painted, strict=True):
-            perception.pictures[name] = resize(picture, size)         # float32 (H, W, 3)
-        for name in in_reading_order(names):
-            perception.add(name, self._tasks[name].decode_beside(perception.pictures[name],
-                                                                 perception))
-            ready(name, perception)
-        clock.mark('decode_results')
+        perception, unread = Perception(), []
+        for rows in batches(requests):
+            latents = noise.expand(len(rows), -1, -1, -1)
+            painted = self._paint(encoded, [requests[row] for row in rows], latents, clock.mark)
+            for row, picture in zip(rows, in_one_block(painted), strict=True):
+                perception.pictures[names[row]] = resize(picture, size)    # float32 (H, W, 3)
+                unread.append(names[row])
+            unread = self._read(unread, names, perception, ready)
+            clock.mark('decode_results')
         clock.stop()
         return perception
 
-    def warm_up(self, tasks: Sequence[str] = (), size: tuple[int, int] | None = None) -> None:
-        """Run once on a grey picture of `size` (width, height), so that no frame has to wait for
-        compilation, allocation and autotuning; empty `tasks` = every kind of task once."""
-        width, height = size or self.resolution
+    def _read(self, painted: Sequence[str], names: Sequence[str], perception: Perception,
+              ready: Callable[[str, Perception], None]) -> list[str]:
+        """Read what is `painted` into `perception`, but what needs others of `names` that are not
+        painted yet: those names are returned."""
+        later = []
+        for name in in_reading_order(painted):
+            task, first = self._tasks[name], set(self._tasks[name].after)
+            if first <= set(names) and not first <= perception.pictures.keys():
+                later.append(name)
+                continue
+            perception.add(name, task.decode_beside(perception.pictures[name], perception))
+            ready(name, perception)
+        return later
+
+    def warm_up(self, tasks: Sequence[str] = (), size: tuple[int, int] | None = None,
+                num_inference_steps: int | Mapping[str, int] | None = None,
+                guidance_scale: float | Mapping[str, float] | None = None,
+                report: Callable[[str, float], None] = lambda what, done: None) -> None:
+        """Run what frames will run, so that none has to wait for compilation, allocation and
+        autotuning: one step of every shape of batch on a grey picture, once.
+
+        tasks: empty = every kind of task once. size: (width, height) of the camera's pictures.
+        num_inference_steps, guidance_scale: what the frames will be asked with, as in a call; they
+        decide which tasks share a batch. Where a task needs points, frames without any are warmed
+        up as well. report(what, done): told before each batch, `done` of 1; what it raises ends the
+        warm-up, and the pipeline stays as usable as before. Raises ValueError as a call does.
+        """
         kinds = {self._config_key(name): name for name in reversed(self.tasks)}
-        self(np.full((height, width, 3), 128, np.uint8), list(tasks) or list(kinds.values()),
-             points=[(0.5, 0.5)] if self.config['max_points'] else ())
+        names = list(tasks) or list(kinds.values())
+        points = [(0.5, 0.5)] if self.config['max_points'] else ()
+        width, height = size or self.resolution
+        grey = np.full((height, width, 3), 128, np.uint8)
+        names, requests = self._requests(names, points, num_inference_steps, guidance_scale)
+        shapes: dict[tuple[int, bool], list[int]] = {}
+        for asked in (range(len(names)), [row for row, name in enumerate(names)
+                                          if not self._tasks[name].needs_points]):
+            for rows in batches([requests[row] for row in asked]):
+                rows = [asked[row] for row in rows]
+                shapes.setdefault((len(rows), requests[rows[0]].guided), rows)
+        encoded = self._encode_images(
+            [resize(grey, self.resolution, self.config['resample'])], lambda stage: None)
+        noise = self._initial_noise(encoded.latents.shape[1:], 0)
+        for number, rows in enumerate(shapes.values()):
+            what = ', '.join(names[row] for row in rows[:4]) + (', ...' if len(rows) > 4 else '')
+            report(f'warming up: batch {number + 1} of {len(shapes)} ({what})',
+                   number / len(shapes))
+            painted = self._paint(encoded, [replace(requests[row], steps=1) for row in rows],
+                                  noise.expand(len(rows), -1, -1, -1), lambda stage: None)
+            picture = in_one_block(painted)[0]
+        perception = Perception(pictures=dict.fromkeys(names, resize(picture, (width, height))))
+        kinds = list({self._config_key(name): name for name in names}.values())
+        self._read(kinds, kinds, perception, lambda name, so_far: None)
 
     def memory(self) -> dict[str, int]:
-        """Bytes held by each component's weights and tables; `prompts` in the host's memory."""
+        """Bytes held by each component's weights and tables; `prompts` in the host's memory; of a
+        closed pipeline nothing. Any thread may ask."""
+        prompts, modules = self.prompts, (
+            ('transformer', self.transformer), ('point_encoder', self.point_encoder),
+            ('vae', self.autoencoder), ('image_encoder', self.image_encoder))
         held = {name: sum(map(nbytes, (*module.parameters(), *module.buffers())))
-                for name, module in (('transformer', self.transformer),
-                                     ('point_encoder', self.point_encoder),
-                                     ('vae', self.autoencoder),
-                                     ('image_encoder', self.image_encoder))
-                if module is not None}
-        return {**held, 'prompts': self.prompts.nbytes()}
+                for name, module in modules if module is not None}
+        return held if prompts is None else {**held, 'prompts': prompts.nbytes()}
 
     def close(self) -> None:
         """Let go of the weights, give the device's memory back; the pipeline is then unusable."""
@@ -264,84 +326,100 @@ class DiceptionPipeline:
                 raise ValueError(f'latents: shape {tuple(latents.shape)}; expected '
                                  f'{(rows, *expected)}')
         clock = Stopwatch(timings, self.device)
-        pictures = self._paint(images, requests, latents, seed, clock.mark).cpu()
+        encoded = self._encode_images(images, clock.mark)
+        if latents is None:
+            latents = self._initial_noise(encoded.latents.shape[1:], seed)
+        latents = latents.to(self.device).expand(rows, -1, -1, -1)    # (N, C, h, w)
+        pictures = torch.empty(rows, 3, height, width)
+        for batch in batches(requests):
+            pictures[batch] = self._paint(encoded, [requests[row] for row in batch],
+                                          latents[batch], clock.mark).cpu()
         clock.stop()
         return pictures
 
     @torch.inference_mode()
-    def _paint(self, images: Sequence[np.ndarray], requests: Sequence[Request],
-               latents: torch.Tensor | None, seed: int,
-               mark: Callable[[str], None]) -> torch.Tensor:
-        """The story of one inference; float32 (N, 3, H, W) in [0, 1] on the device."""
-        # 1. Pictures to [-1, 1]
+    def _encode_images(self, images: Sequence[np.ndarray],
+                       mark: Callable[[str], None]) -> EncodedImages:
+        """Every image, uint8 (H, W, 3), to what all tasks and all steps look at."""
         pixels = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
-        pixels = (pixels.float() / 127.5 - 1).to(self.dtype)          # (I, 3, H, W)
-
-        # 2. Every picture to latents, once, however many tasks look at it
-        image_features = self.image_encoder(pixels) if self.image_encoder is not None else None
-        image_latents, features = self._encode(pixels, image_features)   # (I, C, h, w)
+        pixels = (pixels.float() / 127.5 - 1).to(self.dtype)          # (I, 3, H, W) in [-1, 1]
+        image_features = None if self.image_encoder is None else self.image_encoder(pixels)
+        latents, features = self._encode(pixels, image_features)      # (I, C, h, w)
         mark('encode')
-
-        # 3. The same initial noise for all tasks of all frames: what flickers is not the noise
-        if latents is None:
-            latents = self._initial_noise(image_latents.shape[1:], seed)
-        latents = latents.to(self.device).expand(len(requests), -1, -1, -1)   # (N, C, h, w)
-
-        # 4. Sample: rows with the same number of steps share a batch
         cache = None
         if self.transformer.config.image_tokens == 'once':
             cache = self.transformer.encode_image(
-                image_latents, image_features and token_features(image_features))
-        sampled = torch.empty_like(latents)
-        for steps in sorted({request.steps for request in requests}):
-            rows = [row for row, request in enumerate(requests) if request.steps == steps]
-            sampled[rows] = self._sample([requests[row] for row in rows], latents[rows], steps,
-                                         image_latents, cache)
-        mark('sample')
+                latents, image_features and token_features(image_features))
+        return EncodedImages(latents, features, cache)
 
-        # 5. Latents to pictures in [0, 1]
-        pictures = self._decode(sampled, features, [r.picture for r in requests])
-        pictures = (pictures.float() / 2 + 0.5).clamp(0, 1)           # (N, 3, H, W)
+    @torch.inference_mode()
+    def _paint(self, encoded: EncodedImages, requests: Sequence[Request], latents: torch.Tensor,
+               mark: Callable[[str], None]) -> torch.Tensor:
+        """One batch of requests (see `batches`), from its initial noise `latents` (R, C, h, w);
+        float32 (R, 3, H, W) in [0, 1] on the device."""
+        pictures = [request.picture for request in requests]
+        sampled = self._sample(requests, latents, encoded)
+        mark('sample')
+        pictures = self._decode(sampled, encoded.features, pictures)
+        pictures = (pictures.float() / 2 + 0.5).clamp(0, 1)
         mark('decode_latents')
         return pictures
 
-    def _sample(self, requests: Sequence[Request], latents: torch.Tensor, steps: int,
-                image_latents: torch.Tensor, cache) -> torch.Tensor:
+    def _sample(self, requests: Sequence[Request], latents: torch.Tensor,
+                encoded: EncodedImages) -> torch.Tensor:
         """Flow matching from noise to target latents, float32 (R, C, h, w)."""
-        # 1. Classifier-free guidance doubles the rows that ask for it and no others: their second
-        #    row has the empty prompt and point tokens of zeros, and sees the picture all the same
-        guided = [row for row, request in enumerate(requests) if request.guidance > 1]
-        order = [*range(len(requests)), *guided]                      # row of each batch entry
-        prompts = [request.prompt for request in requests] + [''] * len(guided)
+        # 1. Guidance doubles the batch: the second half has the empty prompt and point tokens of
+        #    zeros, and sees the picture all the same
+        guided, twice = requests[0].guided, 2 if requests[0].guided else 1
+        prompts = [request.prompt for request in requests] + [''] * len(requests) * (twice - 1)
         embeds, pooled = self._prompt_embeddings(tuple(prompts))      # (B, T, D), (B, P)
         tokens = self._point_tokens([request.points for request in requests])   # (R, points, W)
-        if tokens is not None:
-            tokens = torch.cat([tokens, torch.zeros_like(tokens[guided])])      # (B, points, W)
-        scale = torch.tensor([requests[row].guidance for row in guided],
+        if tokens is not None and guided:
+            tokens = torch.cat([tokens, torch.zeros_like(tokens)])    # (B, points, W)
+        scale = torch.tensor([request.guidance for request in requests],
                              device=self.device).view(-1, 1, 1, 1)
-        pictures = torch.tensor([requests[row].picture for row in order], device=self.device)
 
-        # 2. Denoise
-        self.scheduler.set_timesteps(steps, device=self.device)
+        # 2. What each row looks at, once for all steps: indexing by a list in the loop would make
+        #    the device wait at every step
+        seen, index = encoded.latents, None
+        if len(seen) > 1:
+            index = torch.tensor([request.picture for request in requests] * twice,
+                                 device=self.device)
+        if encoded.cache is not None:
+            seen = None
+        else:
+            seen = seen.expand(len(prompts), -1, -1, -1) if index is None else seen[index]
+
+        # 3. Denoise
+        self.scheduler.set_timesteps(requests[0].steps, device=self.device)
         self.scheduler.set_begin_index(0)                         # or it searches, and a GPU waits
         for timestep in self.scheduler.timesteps:
-            velocity = self._velocity(latents[order], image_latents, pictures, embeds, pooled,
-                                      tokens, timestep, cache)        # float32 (B, C, h, w)
-            velocity, unconditional = velocity[:len(requests)], velocity[len(requests):]
+            batch = torch.cat([latents, latents]) if guided else latents
+            velocity = self._velocity(batch, seen, embeds, pooled, tokens, timestep,
+                                      encoded.cache, index)       # float32 (B, C, h, w)
             if guided:
-                velocity[guided] = unconditional + scale * (velocity[guided] - unconditional)
+                velocity, unconditional = velocity.chunk(2)
+                velocity = unconditional + scale * (velocity - unconditional)
             latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
         return latents
 
-    def _velocity(self, latents: torch.Tensor, image_latents: torch.Tensor, pictures: torch.Tensor,
+    def _velocity(self, latents: torch.Tensor, image_latents: torch.Tensor | None,
                   embeds: torch.Tensor, pooled: torch.Tensor, tokens: torch.Tensor | None,
-                  timestep: torch.Tensor, cache) -> torch.Tensor:
-        """The one place that calls the transformer; `pictures` (B,) is what each row looks at."""
-        velocity = self.transformer(
-            latents.to(self.dtype), image_latents[pictures] if cache is None else None, embeds,
-            pooled, tokens, timestep.expand(len(latents)), image_cache=cache,
-            image_index=None if cache is None else pictures)
-        return velocity.float()
+                  timestep: torch.Tensor, cache: ImageCache | None,
+                  index: torch.Tensor | None) -> torch.Tensor:
+        """The one place that calls the transformer; `index` (B,): the image of `cache` that each
+        row looks at, None if there is one for all."""
+        inputs = (latents.to(self.dtype), image_latents, embeds, pooled, tokens,
+                  timestep.expand(len(latents)))
+        self._any_number_of_rows(*inputs, index)
+        return self.transformer(*inputs, image_cache=cache, image_index=index).float()
+
+    def _any_number_of_rows(self, *tensors: torch.Tensor | None) -> None:
+        """Let a compiled graph serve every number of rows over one, not each its own."""
+        if self._compiled:
+            for tensor in tensors:
+                if tensor is not None:
+                    torch._dynamo.maybe_mark_dynamic(tensor, 0)
 
     def _encode(self, pixels: torch.Tensor, image_features: list[torch.Tensor] | None
                 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -367,8 +445,20 @@ class DiceptionPipeline:
             return latents
         scale, shift = self._latent_scale()
         latents = (latents / scale + shift).to(self.dtype)
+        # The loop over slices is ours: within a compiled decoder it would be unrolled, once for
+        # every number of tasks.
+        rows = range(len(latents))
+        parts = [[row] for row in rows] if self._slices else [rows]
+        return torch.cat([self._decode_part(
+            latents[part[0]:part[-1] + 1],
+            [level if len(level) == 1 else level[pictures[part[0]:part[-1] + 1]]
+             for level in features]) for part in parts])
+
+    def _decode_part(self, latents: torch.Tensor, features: list[torch.Tensor]) -> torch.Tensor:
+        """What is decoded at once: latents (R, C, h, w), features (R, ...) or (1, ...)."""
+        self._any_number_of_rows(latents, *features)
         if features:
-            return self.autoencoder.decode(latents, [level[pictures] for level in features])
+            return self.autoencoder.decode(latents, features)
         if self._tiles:                                           # not for encoding: its one
             self.autoencoder.enable_tiling()                      # picture decides all answers
         try:
@@ -384,12 +474,16 @@ class DiceptionPipeline:
     def _prompt_embeddings(self, prompts: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, T, D) and (B, P) on the device, where only the batches last used are kept: the
         whole bank of the published model would take a quarter of a gigabyte there."""
-        if prompts not in self._embeddings:
-            found = self.prompts.lookup(prompts)
-            if len(self._embeddings) >= 4:
-                self._embeddings.pop(next(iter(self._embeddings)))
-            self._embeddings[prompts] = tuple(t.to(self.device, self.dtype) for t in found)
-        return self._embeddings[prompts]
+        if prompts in self._embeddings:
+            self._embeddings.move_to_end(prompts)
+            return self._embeddings[prompts]
+        found = tuple(t.to(self.device, self.dtype) for t in self.prompts.lookup(prompts))
+        self._embeddings[prompts] = found
+        held = sum(t.nbytes for pair in self._embeddings.values() for t in pair)
+        while held > MAX_PROMPT_BYTES and len(self._embeddings) > 1:
+            _, oldest = self._embeddings.popitem(last=False)
+            held -= sum(t.nbytes for t in oldest)
+        return found
 
     def _point_tokens(self, points: Sequence[Sequence[tuple[float, float]]]) -> torch.Tensor | None:
         """Per row its points -> (R, max_points, inner_dim); empty slots hold (0, 0)."""
@@ -414,6 +508,36 @@ class DiceptionPipeline:
             self._noises[key] = torch.randn(1, *shape, generator=generator).to(self.device)
         return self._noises[key]
 
+    def _requests(self, tasks: Sequence[str], points: Sequence[tuple[float, float]],
+                  num_inference_steps: int | Mapping[str, int] | None,
+                  guidance_scale: float | Mapping[str, float] | None,
+                  ) -> tuple[list[str], list[Request]]:
+        """The names of the tasks, each once, and a request for each; the arguments are a call's.
+        ValueError for what cannot be done."""
+        names = list(dict.fromkeys([tasks] if isinstance(tasks, str) else tasks))
+        if not names:
+            raise ValueError(f'tasks: none given; choose from {", ".join(self.tasks)}')
+        for name in names:
+            if name not in self._tasks:
+                raise ModelError(f'tasks: the model {self.config.get("name")!r} has no task '
+                                 f'{name!r}; it has {", ".join(self.tasks[:20])}')
+        for task in TASKS:
+            if task.family and not task.collects and sum(
+                    name.startswith(f'{task.kind}:') for name in names) > 1:
+                raise ValueError(f'tasks: one {task.kind} {task.family} per picture')
+        stored = tuple((y, x) if self.config['point_order'] == 'yx' else (x, y)
+                       for x, y in self._checked_points(points))
+        requests = []
+        for name in names:
+            task, defaults = self._tasks[name], self.config['tasks'][self._config_key(name)]
+            if task.needs_points and not stored:
+                raise ValueError(f'points: the task {name!r} needs at least one (x, y) in [0, 1]')
+            requests.append(Request(
+                task.prompt_key, stored if task.needs_points else (),
+                checked_steps(by_task(num_inference_steps, name, defaults['num_inference_steps'])),
+                checked_guidance(by_task(guidance_scale, name, defaults['guidance_scale'])), 0))
+        return names, requests
+
     def _checked_points(self, points) -> tuple[tuple[float, float], ...]:
         """Pairs of finite numbers in [0, 1], not more than the model has slots."""
         try:
@@ -435,16 +559,15 @@ class DiceptionPipeline:
         if decoding not in DECODING:
             raise ModelError(f'decoding: {decoding!r}; use one of {", ".join(DECODING)}')
         self._tiles = decoding == 'tiles' and self.autoencoder is not None
+        if self._tiles and not isinstance(self.autoencoder, AutoencoderKL):
+            raise ModelError(f'decoding: {type(self.autoencoder).__name__} cannot decode in tiles; '
+                             "use 'slices' or 'batch'")
         if decoding == 'auto':                                    # six 768x768 pictures at once
             large = isinstance(self.autoencoder, AutoencoderKL)   # would take 5 GB
             decoding = 'slices' if large else 'batch'
-        if decoding == 'batch' or self.autoencoder is None:
-            return
-        if not hasattr(self.autoencoder, 'enable_slicing') or (
-                self._tiles and not isinstance(self.autoencoder, AutoencoderKL)):
-            raise ModelError(f'decoding: {type(self.autoencoder).__name__} cannot decode in '
-                             f"{decoding}; use 'batch'")
-        self.autoencoder.enable_slicing()
+        self._slices = decoding != 'batch'
+        if self._slices and isinstance(self.autoencoder, AutoencoderKL):
+            self.autoencoder.enable_slicing()                     # encodes several images so, too
         if self._tiles:                                           # of half the picture's side
             stride = stride_of(self.autoencoder)
             latent = -(-max(self.resolution) // stride // 2)
@@ -497,10 +620,38 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     return resolved
 
 
-def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`picture` (h, w, 3) at `size` (width, height): averaged where it shrinks, linear where it
-    grows, each direction for itself."""
+def in_one_block(painted: torch.Tensor) -> Sequence[np.ndarray]:
+    """Pictures (R, 3, h, w) as R arrays (h, w, 3), float32, each in one block of memory: what is
+    only permuted, OpenCV copies anew for whatever it does."""
+    if painted.device.type == 'cpu':                              # torch takes twice as long
+        return [cv2.merge(list(planes)) for planes in painted.numpy()]
+    return painted.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def batches(requests: Sequence[Request]) -> list[list[int]]:
+    """The rows of `requests` that share a batch: those of as many steps, with guidance or without.
+    What is cheap per row comes first, which makes the mean wait for a result the shortest (Smith's
+    rule)."""
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for row, request in enumerate(requests):
+        groups.setdefault((request.steps, request.guided), []).append(row)
+    return sorted(groups.values(), key=lambda rows: requests[rows[0]].passes)
+
+
+def resize(picture: np.ndarray, size: tuple[int, int], resample: str = 'area') -> np.ndarray:
+    """`picture` (h, w, 3) at `size` (width, height), each direction for itself.
+
+    resample: 'area' averages where it shrinks and is linear where it grows; 'lanczos' is Pillow's
+    LANCZOS, for uint8 alone.
+    """
     height, width = picture.shape[:2]
+    if (width, height) == tuple(size):
+        return picture
+    if resample == 'lanczos':
+        # Across first, as Pillow did when models were trained: from 13 on it begins with what
+        # shrinks more, and rounds something else in between.
+        rows = Image.fromarray(picture).resize((size[0], height), Image.Resampling.LANCZOS)
+        return np.asarray(rows.resize(tuple(size), Image.Resampling.LANCZOS))
     smaller = (min(size[0], width), min(size[1], height))
     if smaller != (width, height):
         picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)

@@ -132,7 +132,8 @@ class DiceptionTransformer(SD3Transformer2DModel):
         noise_latents (B, C, h, w), prompt_embeds (B, T, joint_attention_dim), pooled (B, P),
         point_tokens (B, points, D) or None, timestep (B,) in [0, 1000]. image_latents (B, C, h, w)
         in the 'joint' mode; in the 'once' mode either those or `image_cache` from `encode_image`
-        with `image_index` (B,), the picture that each row looks at. Returns (B, C, h, w).
+        with `image_index` (B,), the picture that each row looks at; None = all look at the one
+        that is there, or each row at its own. Returns (B, C, h, w).
         """
         height, width = noise_latents.shape[-2:]
         hidden = self.pos_embed(noise_latents).contiguous()       # (B, N, D)
@@ -151,9 +152,9 @@ class DiceptionTransformer(SD3Transformer2DModel):
         for index, block in enumerate(self.transformer_blocks):
             seen = None
             if once:
-                key, value = image_cache[index]
-                seen = (key, value) if image_index is None else (
-                    key[image_index], value[image_index])
+                seen = tuple(
+                    part.expand(len(hidden), -1, -1, -1) if image_index is None
+                    else part[image_index] for part in image_cache[index])
             context, hidden = block(
                 hidden_states=hidden, encoder_hidden_states=context, temb=temb,
                 joint_attention_kwargs={'image_cache': seen} if once else None)

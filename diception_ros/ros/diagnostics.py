@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 STAGES = ('wait', 'convert', 'infer', 'decode', 'publish', 'total')
 RECENT = 5.0  # seconds that a warning or an error colours the status after it happened
+PROGRESS_PERIOD = 5.0  # seconds between two lines about a long job in the log
 
 
 class Health:
@@ -39,6 +40,8 @@ class Health:
         self._latencies = collections.deque(maxlen=200)   # (time, {stage: ms})
         self._notes = {}
         self._mentioned = set()
+        self._job = None                           # (what, done 0..1, when it began) of a long job
+        self._job_said = 0.0                       # when the log had a line about it
         self.last_error = ''
         self.blocked = ''                          # why no frame can be answered at all
 
@@ -56,6 +59,35 @@ class Health:
     def note(self, key, value):
         """Keep a value for the report, as it is now."""
         self._notes[key] = value
+
+    def begin_job(self, what):
+        """A job begins that may take long: log it, and report it until `end_job`."""
+        self.tell(what)
+        now = time.monotonic()
+        self._job, self._job_said = (what, 0.0, now), now
+
+    def job_progress(self, what, done):
+        """What the job does now, and how much of that is done, 0..1."""
+        self._job = what, done, self._job[2] if self._job else time.monotonic()
+
+    def end_job(self):
+        """The job is over."""
+        self._job = None
+
+    @property
+    def progress(self):
+        """The job that is under way, for eyes; '' if there is none."""
+        if self._job is None:
+            return ''
+        what, done, began = self._job
+        return f'{what}: {done:.0%} ({time.monotonic() - began:.0f} s so far)'
+
+    def tell_progress(self):
+        """Log how far a long job is, every few seconds; to be called about once a second."""
+        now = time.monotonic()
+        if self._job is not None and now - self._job_said >= PROGRESS_PERIOD:
+            self._job_said = now
+            self.tell(self.progress)
 
     def tell(self, text):
         """Log what happens."""
@@ -118,7 +150,9 @@ class Health:
             self._seen, self._reported = self.counts.copy(), now
             recent = [stages for moment, stages in self._latencies if now - moment < RECENT]
             counts, spoke = dict(self.counts), dict(self._spoke)
-        level, message = DiagnosticStatus.OK, f'{state}, {rates["answered"]:.1f} frames/s'
+        progress = self.progress
+        doing = progress or f'{rates["answered"]:.1f} frames/s'
+        level, message = DiagnosticStatus.OK, f'{state}, {doing}'
         for severity in (DiagnosticStatus.ERROR, DiagnosticStatus.WARN):
             moment, text = spoke.get(severity, (-RECENT, ''))
             if now - moment < RECENT:
@@ -126,7 +160,8 @@ class Health:
                 break
         if self.blocked:
             level, message = DiagnosticStatus.ERROR, self.blocked
-        values = {'state': state, 'frames in per second': f'{rates["received"]:.2f}',
+        values = {'state': state, 'progress': progress or 'none',
+                  'frames in per second': f'{rates["received"]:.2f}',
                   'frames out per second': f'{rates["answered"]:.2f}',
                   'drops per second': f'{rates["dropped"]:.2f}'}
         for stage in STAGES:

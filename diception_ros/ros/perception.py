@@ -8,7 +8,7 @@ from diception_ros.results import Perception
 from diception_ros.ros import images
 from diception_ros.ros.answer import Answer
 from diception_ros.ros.memory import give_back_freed_memory
-from diception_ros.ros.parameters import steps_and_guidance
+from diception_ros.ros.parameters import settings_from, steps_and_guidance
 from diception_ros.tasks import task_class
 from diception_ros.tasks.following import EntityFollower
 
@@ -24,16 +24,24 @@ class Perceiver:
         self.pipe = None
         self._follower = EntityFollower()
 
-    def load(self, settings):
-        """Load the model and warm it up; raises ModelError or another ValueError, one line."""
+    def load(self, settings, report):
+        """Load the model and warm it up for these settings.
+
+        report(what, done): told what is being done and how much of it is, 0..1. Raises ModelError
+        or another ValueError, one line.
+        """
         from diception_ros.model import DiceptionPipeline  # imports torch, which takes seconds
         self.free()
         quantize = settings['quantize']
         pipe = DiceptionPipeline.from_pretrained(
             settings['model'], device=settings['device'], dtype=settings['dtype'],
             compile=settings['compile'], quantize=None if quantize == 'none' else quantize,
-            decoding=settings['decoding'])
-        pipe.warm_up([task for task in settings['tasks'] if task in pipe.tasks])
+            decoding=settings['decoding'], report=report)
+        settings = settings_from(settings, pipe.tasks)  # before the warm-up, which may take minutes
+        if settings['tasks']:
+            steps, guidance = steps_and_guidance(settings, settings['tasks'])
+            pipe.warm_up(settings['tasks'], num_inference_steps=steps or None,
+                         guidance_scale=guidance or None, report=report)
         self.pipe = pipe
         self._follower = EntityFollower()
         give_back_freed_memory()

@@ -31,9 +31,15 @@ class Worker:
         self._condition = threading.Condition()
         self._jobs = collections.deque()
         self._stopping = False
-        self._under_way = False
         self._thread = None
+        self._began = None                         # time.monotonic() of what is under way
         self.start()
+
+    @property
+    def busy_seconds(self):
+        """Seconds since what is under way now, a job or a frame, began; 0.0 if nothing is."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     @property
     def alive(self):
@@ -43,7 +49,7 @@ class Worker:
     @property
     def busy(self):
         """Whether a frame or a job is under way, or waits."""
-        return self._under_way or bool(self._jobs) or len(self.frames) > 0
+        return self._began is not None or bool(self._jobs) or len(self.frames) > 0
 
     def start(self):
         """Start the thread, again if it died. What it owned stays in memory and is used further."""
@@ -85,15 +91,15 @@ class Worker:
                         lambda: self._jobs or self._stopping or len(self.frames))
                     if self._stopping:
                         return
-                    self._under_way = True
+                    self._began = time.monotonic()
                     job = self._jobs.popleft() if self._jobs else None
                 if job is not None:
                     _run_job(*job)
                 elif (frame := self.frames.take()) is not None:
                     self._answer(frame)
-                self._under_way = False
+                self._began = None
         finally:
-            self._under_way = False
+            self._began = None
             with self._condition:
                 orphans, self._jobs = self._jobs, collections.deque()
             for future, _, _ in orphans:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from diception_ros.tasks.entities import EntityMap, means, overlaps
+from diception_ros.tasks.entities import EntityMap, described, means, overlaps
 from diception_ros.tasks.truth import STUFF
 
 _LEAST_AREA = 0.001  # of the picture: smaller true segments are not counted
@@ -49,6 +49,30 @@ def with_categories(entities, strengths, least=0.35):
             )
         )
     return EntityMap(entities.labels, named, entities.valid)
+
+
+def joined(instances, pictures):
+    """One EntityMap of the instances of several categories, each with its category; where they
+    overlap, the smaller one is in front. None of none.
+
+    instances: {category: EntityMap}, from pictures in which colours tell instances apart.
+    pictures: {category: float (H, W, 3)}, those pictures.
+    """
+    every = [(one, category) for category, found in instances.items() for one in found.instances]
+    if not instances:
+        return None
+    shape = next(iter(instances.values())).labels.shape
+    labels, colors = np.zeros(shape, np.int32), np.zeros((*shape, 3), np.float32)
+    names = ['']
+    for one, category in sorted(every, key=lambda pair: -pair[0].area):
+        where = instances[category].labels == one.label
+        labels[where], colors[where] = len(names), pictures[category][where]
+        names.append(category)
+    present = np.unique(labels[labels > 0])  # one may be hidden behind others
+    found = described(labels, colors)
+    named = [replace(one, category=names[before])
+             for one, before in zip(found.instances, present, strict=True)]
+    return EntityMap(found.labels, named, any(one.valid for one in instances.values()))
 
 
 def panoptic_counts(entities, truth):

@@ -169,7 +169,7 @@ class Pose(Task):
     meaning = ('list of people, each .keypoints float32 (17, 3): x, y in pixels, score; COCO '
                'order; NaN and 0 where missing')
     published = Published('[[image2pose]]', 28, 1.0)
-    reading_order = 2
+    reading_order, after = 2, ('entities', 'semantic:person')
     topics = (
         Topic('poses', 'people and their 17 COCO joints, missing ones with NaN and score 0; in '
               'metres, too, where these are known', type='diception_ros/msg/PoseKeypointsArray',

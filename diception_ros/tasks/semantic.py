@@ -1,17 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic segmentation: everything of one category, one picture a category."""
+"""Semantic segmentation: everything of one category, one picture a category.
 
+Models paint it in two ways: all in white, or every instance in a random colour of its own
+(arXiv 2502.17157). White says how sure the model is; colours say which instance is which.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
 import numpy as np
 
 from diception_ros.tasks import drawing
 from diception_ros.tasks.conventions import Conventions
+from diception_ros.tasks.entities import Entities, EntityMap
 from diception_ros.tasks.pictures import brightest, clean, resized
 from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 
+# How `in_colors` tells the two ways apart; brightness and chroma (brightest less darkest channel)
+# in [0, 1]. White is grey to a few hundredths; of random colours 4 in 5 have more chroma than this.
+_MIN_CHROMA = 0.2
+_GROUND = 0.15  # what is darker is ground, blurred edges of instances aside
+_MIN_COLORED = 0.05  # share of what is no ground: soft edges of white may be a little coloured
+_MIN_AREA = 0.001  # of the picture: less than this is no instance
+
+
+@dataclass(frozen=True)
+class SemanticMap:
+    """What a semantic picture of H x W pixels shows."""
+
+    strength: np.ndarray  # float32 (H, W) in [0, 1]: over 0.5 the category is there
+    instances: EntityMap | None  # None where the colours tell none apart
+
+    @property
+    def mask(self):
+        """Where the category is, bool (H, W)."""
+        return self.strength > 0.5
+
+
+def in_colors(picture):
+    """Whether a semantic picture, float32 (H, W, 3) in [0, 1], is painted in colours, not white:
+    whether anything in it has a hue. Of grey nobody knows whether it is a colour or a doubt: it is
+    read as white, unless something else in the picture has a hue."""
+    channels = cv2.split(cv2.blur(picture, (5, 5)))  # single pixels of noise have any hue
+    top = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
+    there = top > _GROUND
+    if np.count_nonzero(there) < _MIN_AREA * there.size:
+        return False
+    chroma = top - cv2.min(cv2.min(channels[0], channels[1]), channels[2])
+    return bool(np.mean(chroma[there] > _MIN_CHROMA) > _MIN_COLORED)
+
 
 def strength(picture):
-    """How bright a semantic picture (H, W, 3) is, float32 (H, W) in [0, 1]: its brightest channel,
-    since instances may be coloured."""
+    """How bright a semantic picture (H, W, 3) is, float32 (H, W) in [0, 1]: its brightest
+    channel."""
     return brightest(clean(picture))
 
 
@@ -24,7 +65,7 @@ class Semantic(Task):
     """Result: bool (H, W), True where the category is.
 
     One label image shows all categories: labels count from 1 in the order of the parameter `tasks`;
-    where categories overlap, the one that the model painted brighter wins.
+    where categories overlap, the one that the model is surer of wins.
     """
 
     kind, family = 'semantic', 'category'
@@ -48,6 +89,7 @@ class Semantic(Task):
     def __init__(self, category, conventions=Conventions()):
         super().__init__(category, conventions)
         self.category = category
+        self.painting = conventions.semantic_painting
 
     @classmethod
     def files(cls, result, frame):
@@ -63,11 +105,32 @@ class Semantic(Task):
         labels = [
             label for label, category in truth.categories.items() if category == self.category
         ]
-        mask = np.isin(truth.instances, labels).astype(np.float32)
-        return np.repeat(mask[..., None], 3, axis=2)
+        mask = np.isin(truth.instances, labels)
+        if self.painting == 'random':
+            alone = replace(truth, instances=np.where(mask, truth.instances, 0))
+            return Entities(conventions=Conventions(entity_colors='random')).encode(alone, rng)
+        return np.repeat(mask.astype(np.float32)[..., None], 3, axis=2)
+
+    def read(self, picture):
+        """SemanticMap of a picture.
+
+        White is where it is brighter than half. Of colours none is too dark: every part of one
+        colour that is not the black ground is an instance, up to half way to its neighbour's.
+        """
+        picture = clean(picture)
+        if self.painting == 'white' or (self.painting == 'auto' and not in_colors(picture)):
+            return SemanticMap(brightest(picture), None)
+        found = Entities(conventions=Conventions(entity_colors='random')).decode(picture)
+        named = [replace(one, category=self.category) for one in found.instances]
+        return SemanticMap((found.labels > 0).astype(np.float32),
+                           EntityMap(found.labels, named, found.valid))
 
     def decode(self, image):
-        return strength(image) > 0.5
+        return self.read(image).mask
+
+    def decode_beside(self, image, found):
+        seen = found.semantic_maps[self.category] = self.read(image)
+        return seen.mask
 
     def score(self, result, truth):
         """IoU of the category; NaN where it is neither seen nor there. Sums for pooling as well."""

@@ -109,6 +109,7 @@ class Task:
     default = ''  # its name among the tasks that run unless told otherwise; '' = it does not
     needs_points = False  # whether clicks are part of the question
     reading_order = 0  # what takes longer to decode, or needs other results, comes later
+    after: tuple[str, ...] = ()  # tasks that are decoded before it where all of them are asked for
     topics: tuple[Topic, ...] = ()
     parameters = ()  # of the node (tasks.parameter.Parameter), beside steps and guidance
     inset = False  # whether the overlay shows it as a small image in a corner (see `color`)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diception_ros.model import DiceptionPipeline, ModelError
-from diception_ros.model.checkpoints import save_model
+from diception_ros.model.checkpoints import OPTIONAL, save_model
 
 WEIGHTS = 'diffusion_pytorch_model.safetensors'
 
@@ -44,7 +44,7 @@ def test_a_model_that_is_written_is_read_back_unchanged(tmp_path):
     components = tiny_components(autoencoder='guided', image_tokens='once', max_points=5)
     save_model(components, tmp_path / 'model')
     read = DiceptionPipeline.from_pretrained(tmp_path / 'model')
-    assert read.config == components.config
+    assert read.config == {**OPTIONAL, **components.config}
     for name in ('transformer', 'point_encoder', 'autoencoder'):
         written, found = getattr(components, name).state_dict(), getattr(read, name).state_dict()
         assert written.keys() == found.keys()
@@ -112,7 +112,8 @@ def test_the_table_of_positions_may_be_left_out(tiny, broken):
     ('space', 'outer'), ('initial_noise', 'pink'), ('point_order', 'zx'), ('tasks', {}),
     ('tasks', {'depth': {}}), ('tasks', {'smell': {'num_inference_steps': 1, 'guidance_scale': 1}}),
     ('max_points', -1), ('normal_axes', ['up', 'up', 'up']), ('pose_encoding', 'morse'),
-    ('categories', 'person'), ('prompts', [])])
+    ('categories', 'person'), ('prompts', []), ('resample', 'cubic'),
+    ('semantic_painting', 'red')])
 def test_a_wrong_field_of_diception_json_is_named(broken, field, value):
     rewrite(broken / 'diception.json', lambda config: config.update({field: value}))
     said = refusal(broken)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from golden import golden_cases, paint_cases, write_golden
+from plain_diception import grown, lanczos, paint
 
 from diception_ros.model import DiceptionPipeline
 from diception_ros.model.conversion import convert_published
@@ -61,6 +62,35 @@ def test_our_golden_outputs_depend_on_prompt_points_steps_guidance_and_noise(tmp
     ]:
         with pytest.raises(AssertionError):
             assert_equal(pipe.generate(*other)[0], expected)
+
+
+def photograph(width, height):
+    """A picture like a camera's: smooth, with edges and a little noise; uint8 (H, W, 3)."""
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[:height, :width] / (height, width)[0]
+    colours = np.stack([0.5 + 0.4 * np.sin(7 * x + c) * np.cos(5 * y - c) for c in range(3)], 2)
+    colours[height // 3:height // 2, width // 5:width // 2] = (0.9, 0.1, 0.2)
+    colours[(x + y) > 1.7] *= 0.3
+    return (255 * (colours + rng.normal(0, 0.02, colours.shape)).clip(0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(('width', 'height'), [(160, 110), (130, 210)])
+def test_from_photograph_to_output_it_equals_a_plain_implementation(
+        way, published, width, height):
+    """Through the resizing of the published script, Pillow's LANCZOS, and back."""
+    pipe = way(published.sd3, published.pickle)
+    assert pipe.config['resample'] == 'lanczos' and pipe.resolution[0] < min(width, height)
+    photo = photograph(width, height)
+    result = pipe(photo, ['depth'], num_inference_steps=2, seed=4)
+    size = pipe.resolution
+    latents = torch.randn(1, 4, size[1] // 2, size[0] // 2,
+                          generator=torch.Generator().manual_seed(4))
+    picture = paint(published.sd3, published.pickle, lanczos(photo, size), '[[image2depth]]', [],
+                    2, 1.0, latents)
+    expected = grown(picture.permute(1, 2, 0).numpy(), (width, height))
+    assert expected.std() > 0.01
+    assert_equal(result.pictures['depth'], expected)
+    assert_equal(result.depth, expected.mean(axis=2))
 
 
 @needs_golden

@@ -106,7 +106,7 @@ def test_guidance_doubles_only_the_rows_that_ask_for_it(pipe, monkeypatch):
     monkeypatch.setattr(pipe, '_velocity', lambda latents, *rest: (
         sizes.append(len(latents)), velocity(latents, *rest))[1])
     mixed = pipe.generate(SQUARE, ['depth', 'pose', 'normals'], guidance_scale=[1.0, 2.0, 1.0])
-    assert sizes == [4]
+    assert sizes == [2, 2]
     assert torch.allclose(mixed[1], pipe.generate(SQUARE, 'pose', guidance_scale=2.0)[0], atol=1e-5)
     assert torch.allclose(mixed[0], pipe.generate(SQUARE, 'depth')[0], atol=1e-5)
     assert (mixed[1] - pipe.generate(SQUARE, 'pose')[0]).abs().max() > 1e-3
@@ -117,10 +117,11 @@ def test_tasks_with_equal_steps_share_a_batch_and_the_picture_is_encoded_once(pi
     monkeypatch.setattr(pipe, '_velocity', lambda latents, *rest: (
         calls.append(len(latents)), velocity(latents, *rest))[1])
     monkeypatch.setattr(pipe, '_encode', lambda pixels, features: (
-        calls.append('encode'), encode(pixels))[1])
-    pipe(IMAGE, ['depth', 'normals', 'semantic:person'], num_inference_steps={'normals': 3},
-         guidance_scale={'semantic': 2.0})
-    assert calls == ['encode', 3, 1, 1, 1]      # depth, person and its guidance; normals 3 times
+        calls.append('encode'), encode(pixels, features))[1])
+    pipe(IMAGE, ['normals', 'semantic:person', 'depth', 'entities'], num_inference_steps={
+        'normals': 3, 'entities': 1}, guidance_scale={'semantic': 2.0, 'entities': 1.0})
+    # depth and entities; person and its guidance; normals 3 times
+    assert calls == ['encode', 2, 2, 1, 1, 1]
 
 
 def test_steps_and_guidance_come_from_the_model_unless_said_otherwise(pipe, monkeypatch):
@@ -129,7 +130,7 @@ def test_steps_and_guidance_come_from_the_model_unless_said_otherwise(pipe, monk
         asked.extend(requests), paint(images, requests, *rest))[1])
     pipe(IMAGE, ['entities', 'depth'])
     pipe(IMAGE, ['entities'], num_inference_steps=1, guidance_scale=1.0)
-    assert [(r.steps, r.guidance) for r in asked] == [(2, 2.0), (1, 1.0), (1, 1.0)]
+    assert [(r.steps, r.guidance) for r in asked] == [(1, 1.0), (2, 2.0), (1, 1.0)]
 
 
 def test_points_are_stored_in_the_order_of_the_model(tiny, pipe, tmp_path):
@@ -202,14 +203,234 @@ def test_int8_without_torchao_says_what_to_install(tiny, monkeypatch):
         DiceptionPipeline.from_pretrained(tiny, quantize='int8')
 
 
-def test_warm_up_runs_every_kind_of_task_once(pipe, monkeypatch):
-    asked, paint = [], pipe._paint
-    monkeypatch.setattr(pipe, '_paint', lambda images, requests, *rest: (
-        asked.extend(requests), paint(images, requests, *rest))[1])
+def test_what_takes_one_step_is_handed_over_before_the_first_step_of_what_takes_28(
+        pipe, monkeypatch):
+    events, velocity = [], pipe._velocity
+    monkeypatch.setattr(pipe, '_velocity', lambda *arguments: (
+        events.append(len(arguments[0])), velocity(*arguments))[1])
+    pipe(IMAGE, ['pose', 'entities', 'normals', 'depth', 'semantic:floor'],
+         num_inference_steps={'pose': 28, 'entities': 7, 'semantic': 7, 'depth': 1, 'normals': 1},
+         guidance_scale={'pose': 1.0, 'entities': 1.0, 'semantic': 2.0},
+         ready=lambda name, so_far: events.append(name))
+    assert events == [2, 'normals', 'depth', *[1] * 7, 'entities', *[2] * 7, 'semantic:floor',
+                      *[1] * 28, 'pose']
+
+
+def test_people_painted_early_are_read_after_the_entities_that_tell_them_apart(pipe, monkeypatch):
+    asked = dict(tasks=['pose', 'entities', 'semantic:person', 'depth'])
+    given, told = [], []
+    monkeypatch.setattr(pipe._tasks['pose'], 'decode',
+                        lambda picture, masks=None: given.append(masks) or [])
+    seen = pipe(IMAGE, **asked, num_inference_steps={'pose': 1, 'entities': 3, 'semantic': 2},
+                ready=lambda name, so_far: told.append(name))
+    assert told == ['depth', 'semantic:person', 'entities', 'pose']
+    np.testing.assert_array_equal(given[0], seen.people_labels)
+
+
+def test_the_order_of_the_batches_changes_no_result(pipe):
+    names = ['entities', 'depth', 'pose', 'semantic:person']
+    together = pipe(IMAGE, names)
+    again = pipe(IMAGE, names[::-1])
+    for name in names:
+        assert np.array_equal(together.pictures[name], again.pictures[name]), name
+
+
+@pytest.fixture
+def batches_of(pipe, monkeypatch):
+    """Steps and [(prompt, guidance), ...] of every batch that the pipe paints from now on."""
+    seen, paint = [], pipe._paint
+
+    def painted(encoded, requests, *rest):
+        seen.append(({r.steps for r in requests}, [(r.prompt, r.guidance) for r in requests]))
+        return paint(encoded, requests, *rest)
+
+    monkeypatch.setattr(pipe, '_paint', painted)
+    return seen
+
+
+def test_warm_up_runs_every_kind_of_task_one_step(pipe, batches_of):
     pipe.warm_up(size=(32, 24))
-    assert {r.prompt.partition(':')[0] for r in asked} == {
-        'depth', 'normals', 'entities', 'segmentation', 'semantic', 'pose', 'restoration'}
-    assert len(asked) == 7
+    assert all(steps == {1} for steps, _ in batches_of)
+    kinds = {prompt.partition(':')[0] for _, rows in batches_of for prompt, _ in rows}
+    assert kinds == {'depth', 'normals', 'entities', 'segmentation', 'semantic', 'pose',
+                     'restoration'}
+
+
+@pytest.mark.parametrize('steps, guidance, shapes', [
+    (1, 1.0, [6, 5]),                     # all; without a click
+    (28, 3.0, [6, 5]),
+    (None, None, [4, 1, 3]),              # 1: depth ... ; 2, 2.0: entities; 2: pose; no click
+    ({'pose': 28}, {'entities': 1.0}, [4, 1, 3]),  # 2: entities and 28: pose are alike
+])
+def test_warm_up_runs_each_shape_that_the_settings_will_run_once(
+        pipe, batches_of, steps, guidance, shapes):
+    names = ['depth', 'normals', 'entities', 'segmentation', 'semantic:person', 'pose']
+    told = []
+    pipe.warm_up(names, num_inference_steps=steps, guidance_scale=guidance,
+                 report=lambda what, done: told.append((what, done)))
+    warmed = {(len(rows), rows[0][1] > 1) for _, rows in batches_of}
+    assert len(warmed) == len(batches_of) == len(told)
+    assert all(steps == {1} for steps, _ in batches_of)
+    del batches_of[:]
+    for asked in (names, [name for name in names if name != 'segmentation']):
+        pipe(IMAGE, asked, points=[(0.5, 0.5)], num_inference_steps=steps, guidance_scale=guidance)
+    assert {(len(rows), rows[0][1] > 1) for _, rows in batches_of} == warmed
+    assert sorted(size for size, _ in warmed) == sorted(
+        shapes + ([1] if (steps, guidance) == (None, None) else []))
+    assert told[0][0].startswith(f'warming up: batch 1 of {len(warmed)} (') and told[0][1] == 0
+    assert [done for _, done in told] == sorted(done for _, done in told)
+
+
+def test_a_warm_up_is_ended_by_whoever_is_told_of_it(pipe, batches_of):
+    def report(what, done):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipe.warm_up(report=report)
+    assert len(batches_of) == 1
+    assert pipe(IMAGE, ['depth']).depth.shape == (48, 80)
+
+
+def test_a_warm_up_with_impossible_settings_is_refused_in_one_line(pipe):
+    with pytest.raises(ValueError, match='num_inference_steps: 0; expected'):
+        pipe.warm_up(num_inference_steps=0)
+    with pytest.raises(ValueError, match="no task 'smell'"):
+        pipe.warm_up(['smell'])
+
+
+def test_no_step_copies_or_indexes_more_than_the_first(pipe, monkeypatch):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counter(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+            self.seen.append(str(operation))
+            return operation(*arguments, **(options or {}))
+
+    def of(steps):
+        """Operations that fetch rows by number or make a tensor of a list, over all steps."""
+        pipe.generate([SQUARE, SQUARE], ['depth', 'pose'], num_inference_steps=steps,
+                      guidance_scale=2.0)
+        with Counter() as counter:
+            pipe.generate([SQUARE, SQUARE], ['depth', 'pose'], num_inference_steps=steps,
+                          guidance_scale=2.0)
+        return sum(name.startswith(('aten.index.', 'aten.index_put', 'aten.lift_fresh'))
+                   for name in counter.seen)
+
+    assert of(1) == of(6) > 0
+
+
+def test_prompts_of_five_step_groups_stay_on_the_device_up_to_a_bound(tiny, monkeypatch):
+    from diception_ros.model import pipeline
+    pipe = DiceptionPipeline.from_pretrained(tiny)
+    looked_up, lookup = [], pipe.prompts.lookup
+    monkeypatch.setattr(pipe.prompts, 'lookup',
+                        lambda prompts: (looked_up.append(prompts), lookup(prompts))[1])
+    names = ['depth', 'normals', 'entities', 'semantic:person', 'pose', 'restoration:denoise']
+    steps = {name: number for number, name in enumerate(names, 1)}
+    for _ in range(3):
+        pipe(IMAGE, names, num_inference_steps=steps)
+    assert len(looked_up) == 6
+    one = sum(t.nbytes for t in pipe._embeddings[('depth',)])
+    monkeypatch.setattr(pipeline, 'MAX_PROMPT_BYTES', 2 * one)
+    pipe._embeddings.clear()
+    pipe(IMAGE, ['depth', 'normals'], num_inference_steps={'depth': 1, 'normals': 2})
+    pipe(IMAGE, ['depth'])
+    pipe(IMAGE, ['pose', 'depth'], num_inference_steps={'depth': 1, 'pose': 9})
+    assert list(pipe._embeddings) == [('depth',), ('pose',)]
+
+
+@pytest.mark.parametrize('size', [(64, 64), (30, 90), (200, 20), (80, 48)])
+def test_lanczos_is_that_of_the_published_script(size):
+    from plain_diception import lanczos
+
+    from diception_ros.model.pipeline import resize
+    ours, plain = resize(IMAGE, size, 'lanczos'), lanczos(IMAGE, size)
+    assert ours.dtype == np.uint8 and ours.shape == (size[1], size[0], 3)
+    np.testing.assert_array_equal(ours, plain)
+    if size != (80, 48):
+        assert np.abs(resize(IMAGE, size).astype(int) - plain).mean() > 0.5
+
+
+def test_a_model_is_resized_for_as_its_directory_says(tiny, tmp_path, monkeypatch):
+    from diception_ros.model import pipeline
+    told, resize = [], pipeline.resize
+    monkeypatch.setattr(pipeline, 'resize', lambda picture, size, resample='area': (
+        told.append((picture.dtype.name, resample)), resize(picture, size, resample))[1])
+    pipe = changed(tiny, tmp_path / 'lanczos', resample='lanczos')
+    pipe(IMAGE, ['depth'])
+    assert told == [('uint8', 'lanczos'), ('float32', 'area')]
+
+
+def test_a_model_says_how_it_paints_categories(tiny, tmp_path, monkeypatch):
+    colours = np.zeros((3, 64, 64), np.float32)
+    colours[:, 8:28, 8:28] = np.array([0.1, 0.3, 0.05])[:, None, None]
+    colours[:, 30:60, 20:60] = np.array([0.2, 0.4, 0.9])[:, None, None]
+    seen = {}
+    for painting in ('white', 'random', 'auto'):
+        pipe = changed(tiny, tmp_path / painting, semantic_painting=painting)
+        monkeypatch.setattr(pipe, '_paint', lambda encoded, requests, *rest: torch.from_numpy(
+            np.stack([colours] * len(requests))))
+        seen[painting] = pipe(SQUARE, ['semantic:person', 'semantic:floor'])
+    white = seen['white']
+    assert not white.semantic['person'][18, 18] and white.semantic['person'][45, 40]
+    assert white.semantic_instances == {} and white.panoptic is None
+    for found in (seen['random'], seen['auto']):
+        mask, people = found.semantic['person'], found.semantic_instances['person']
+        assert mask.dtype == bool and mask[18, 18] and mask[45, 40] and not mask[2, 2]
+        assert np.array_equal(mask, people.labels > 0) and np.array_equal(
+            mask, found.strengths['person'] > 0.5)
+        assert [one.category for one in people.instances] == ['person'] * 2
+        assert {one.category for one in found.panoptic.instances} <= {'person', 'floor'}
+        assert len(found.panoptic.instances) == 2                 # the same places, in front
+
+
+def test_opencv_gets_pictures_in_one_block(pipe, monkeypatch):
+    from diception_ros.model import pipeline
+    blocks, resize = [], pipeline.resize
+    monkeypatch.setattr(pipeline, 'resize', lambda picture, *rest: (
+        blocks.append(picture.flags.c_contiguous), resize(picture, *rest))[1])
+    pipe(IMAGE, ['depth', 'pose', 'entities'])
+    assert blocks == [True] * 4
+
+
+@pytest.mark.parametrize('autoencoder, image_tokens', [('kl', 'joint'), ('guided', 'once')])
+def test_a_compiled_model_has_one_graph_for_any_number_of_tasks(
+        tmp_path, monkeypatch, autoencoder, image_tokens):
+    import functools
+
+    from tiny_model import write_tiny_model
+    from torch._dynamo.testing import CompileCounter
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, 'compile', functools.partial(torch.compile, backend=counter))
+    folder = write_tiny_model(tmp_path / 'm', autoencoder=autoencoder, image_tokens=image_tokens)
+    plain = DiceptionPipeline.from_pretrained(folder)
+    pipe = DiceptionPipeline.from_pretrained(folder, compile=True)
+    names = ['depth', 'normals', 'semantic:person', 'semantic:floor', 'restoration:denoise']
+    counts = []
+    for number in (2, 3, 5, 4):
+        seen = pipe(IMAGE, names[:number], num_inference_steps=1, guidance_scale=1.0)
+        counts.append(counter.frame_count)
+    assert counts[0] > 0 and counts == [counts[0]] * 4
+    expected = plain(IMAGE, names[:4], num_inference_steps=1, guidance_scale=1.0)
+    for name in names[:4]:
+        assert np.allclose(seen.pictures[name], expected.pictures[name], atol=1e-5), name
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize('autoencoder', ['kl', 'guided', 'tiny'])
+def test_every_decoder_decodes_picture_by_picture(tmp_path, autoencoder):
+    from tiny_model import write_tiny_model
+    folder = write_tiny_model(tmp_path / 'm', autoencoder=autoencoder)
+    whole = DiceptionPipeline.from_pretrained(folder, decoding='batch')
+    parts = DiceptionPipeline.from_pretrained(folder, decoding='slices')
+    asked = dict(image=[SQUARE, SQUARE[::-1].copy(), SQUARE], prompts=['depth'] * 3)
+    assert torch.allclose(whole.generate(**asked), parts.generate(**asked), atol=1e-5)
 
 
 @pytest.mark.parametrize(('change', 'message'), [

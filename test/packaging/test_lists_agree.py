@@ -16,11 +16,11 @@ from setuptools.compat.py310 import tomllib  # Python's own from 3.11 on
 import diception_ros
 
 # Distributions whose modules have another name.
-DISTRIBUTION_OF = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
+DISTRIBUTION_OF = {'PIL': 'pillow', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
 # Imported where they are there, asked for by name, or done without, where they are not.
 OPTIONAL = {'OpenEXR', 'cv_bridge', 'onnxruntime', 'pycocotools', 'torchao'}
-ROSDEP_KEY_OF = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'scipy': 'python3-scipy',
-                 'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
+ROSDEP_KEY_OF = {'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'numpy': 'python3-numpy',
+                 'scipy': 'python3-scipy', 'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
 
 
 @pytest.fixture(scope='module')

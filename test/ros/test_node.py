@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future
 from types import SimpleNamespace
 
@@ -12,24 +13,17 @@ from diception_ros.node import DiceptionNode
 
 
 def wait_for(future, running=True):
-    """Wait for a job as the node does."""
+    """Wait for a job as the node does where nothing spins it."""
     worker = SimpleNamespace(start=lambda: None, call=lambda function: future)
     context = SimpleNamespace(ok=lambda: running)
-    return DiceptionNode.on_worker(SimpleNamespace(worker=worker, context=context), print)
+    node = SimpleNamespace(worker=worker, context=context, executor=None)
+    return DiceptionNode.on_worker(node, print)
 
 
-class LateFuture(Future):
-    """A job that ends in the moment after the time is up."""
-
-    def result(self, timeout=None):
-        if not self.done():
-            self.set_result('loaded')
-            raise TimeoutError
-        return super().result(timeout)
-
-
-def test_a_job_that_ends_just_when_the_time_is_up_has_ended_well():
-    assert wait_for(LateFuture()) == 'loaded'
+def test_a_job_that_ends_while_it_is_waited_for_has_ended_well():
+    future = Future()
+    threading.Timer(0.3, future.set_result, ['loaded']).start()
+    assert wait_for(future) == 'loaded'
 
 
 def test_a_time_out_of_the_job_itself_is_its_error():
