@@ -286,7 +286,7 @@ def model_folder(out: Path) -> OutputFolder:
 def write_model(average: Network, config: dict[str, Any], out: Path) -> None:
     """The model directory `out/model` of the averaged weights, in half precision."""
     with written_beside(model_folder(out)) as beside:
-        copy.deepcopy(average).save(beside, config['name'], config['resolution'])
+        copy.deepcopy(average).save(beside, config)
 
 
 def export(out: Path) -> None:
@@ -325,7 +325,7 @@ def validate(average: Network, config: dict[str, Any], out: Path, state: dict[st
         return
     from diception_ros.lab.evaluation.synthetic import evaluate, sheet
     from diception_ros.model.pipeline import DiceptionPipeline
-    pipe = DiceptionPipeline(average.components(config['name'], config['resolution']),
+    pipe = DiceptionPipeline(average.components(config),
                              next(average.parameters()).device, torch.float32)
     top = worlds_top(config['worlds'], state['progress'])
     figures = evaluate(pipe, worlds=top, scenes=config['validate_scenes'], split='validation')

@@ -151,17 +151,18 @@ class Network(nn.Module):
                 embeds, pooled = model.prompts.lookup([key])
                 self.prompt_embeds[index], self.pooled[index] = embeds[0], pooled[0]
 
-    def components(self, name: str, resolution: list[int]) -> Components:
-        """The network as a model that DiceptionPipeline runs (not copied: the same tensors)."""
+    def components(self, settings: dict[str, Any]) -> Components:
+        """The network as a model that DiceptionPipeline runs (not copied: the same tensors);
+        `settings`: the training's whole configuration."""
         bank = PromptBank({key: (self.prompt_embeds[i].detach(), self.pooled[i].detach())
                            for i, key in enumerate(PROMPTS)})
         scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
-        return Components(describe(name, resolution), self.transformer, scheduler, bank,
+        return Components(describe(settings), self.transformer, scheduler, bank,
                           self.point_encoder, self.autoencoder, self.image_encoder)
 
-    def save(self, folder: Path, name: str, resolution: list[int]) -> None:
+    def save(self, folder: Path, settings: dict[str, Any]) -> None:
         """Write a model directory in half precision into the empty directory `folder`."""
-        parts = self.components(name, resolution)
+        parts = self.components(settings)
         save_component(self.transformer.half(), folder / 'transformer')
         save_component(self.autoencoder.half(), folder / 'vae')
         if self.image_encoder is not None:
@@ -173,13 +174,15 @@ class Network(nn.Module):
         read_config(folder)
 
 
-def describe(name: str, resolution: list[int]) -> dict[str, Any]:
-    """diception.json of a model trained here."""
-    return {'format': 1, 'name': name, 'licence': 'Apache-2.0', 'resolution': list(resolution),
-            'space': 'latent', 'initial_noise': 'zeros',
+def describe(settings: dict[str, Any]) -> dict[str, Any]:
+    """diception.json of a model trained here; it offers the categories that `settings` names, all
+    that were trained where it names none."""
+    return {'format': 1, 'name': settings['name'], 'licence': 'Apache-2.0',
+            'resolution': list(settings['resolution']), 'space': 'latent', 'initial_noise': 'zeros',
             'tasks': {task: {'num_inference_steps': 1, 'guidance_scale': 1.0}
                       for task in trained_kinds()},
-            'categories': list(CATEGORIES), 'normal_axes': ['left', 'up', 'back'],
+            'categories': list(settings.get('categories', CATEGORIES)),
+            'normal_axes': ['left', 'up', 'back'],
             'pose_encoding': 'typed', 'entity_colors': 'position', 'point_order': 'yx',
             'max_points': MAX_POINTS}
 
