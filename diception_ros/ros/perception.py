@@ -10,7 +10,7 @@ from diception_ros.ros.answer import Answer
 from diception_ros.ros.memory import give_back_freed_memory
 from diception_ros.ros.parameters import settings_from, steps_and_guidance
 from diception_ros.tasks import task_class
-from diception_ros.tasks.following import EntityFollower
+from diception_ros.tasks.instance_tracker import InstanceTracker
 
 
 class Perceiver:
@@ -22,7 +22,7 @@ class Perceiver:
     def __init__(self, node):
         self._node = node
         self.pipe = None
-        self._follower = EntityFollower()
+        self._tracker = InstanceTracker()
 
     def load(self, settings, report):
         """Load the model and warm it up for these settings.
@@ -43,7 +43,7 @@ class Perceiver:
             pipe.warm_up(settings['tasks'], num_inference_steps=steps or None,
                          guidance_scale=guidance or None, report=report)
         self.pipe = pipe
-        self._follower = EntityFollower()
+        self._tracker = InstanceTracker()
         give_back_freed_memory()
 
     def free(self):
@@ -90,7 +90,7 @@ class Perceiver:
 
         def ready(name, perception):
             if name == 'entities':
-                perception.entities = self._follower.follow(perception.entities)
+                perception.entities = self._tracker.update(perception.entities)
             if publication.answer is None:
                 publication.answer = Answer(
                     rgb, perception, settings, points, message.header, camera, camera_info,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one model's target pictures look like where models differ; from `diception.json`."""
+"""What one model's target images look like where models differ; from `diception.json`."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ _AXES = {'left': 0, 'right': 0, 'up': 1, 'down': 1, 'back': 2, 'forward': 2}
 class Conventions:
     """How one model draws normals, joints, entities and categories.
 
-    normal_axes: where channel 0, 1, 2 of the normals picture point to, seen from the camera: one
+    normal_axes: where channel 0, 1, 2 of the normals image point to, seen from the camera: one
         of left/right, up/down and back/forward ('back' is towards the camera) each, in any order.
     pose_encoding: 'typed' (a colour per joint) or 'discs' (every joint a red disc).
     entity_colors: 'random', or 'position' (a function of where the instance is).
     semantic_painting: 'white', 'random' (a random colour per instance), or 'auto', which is
-        measured per picture.
+        measured per image.
     """
 
     normal_axes: tuple = ('left', 'up', 'back')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Panoptic: what is where and which one is it, from the pictures of entities and of categories
+"""Panoptic: what is where and which one is it, from the images of entities and of categories
 together."""
 
 from dataclasses import replace
@@ -9,14 +9,14 @@ import numpy as np
 from diception_ros.tasks.entities import EntityMap, described, means, overlaps
 from diception_ros.tasks.truth import STUFF
 
-_LEAST_AREA = 0.001  # of the picture: smaller true segments are not counted
+_LEAST_AREA = 0.001  # of the image: smaller true segments are not counted
 
 
 def label_image(strengths, categories, least=0.5):
     """One label image of several categories, uint8 (H, W): 1 + the place in `categories`, 0 = none.
 
     strengths: {category: float (H, W) in [0, 1]}, at least one of them, the brightness of the
-    semantic pictures; where several are above `least`, the brightest wins.
+    semantic images; where several are above `least`, the brightest wins.
     """
     shape = next(iter(strengths.values())).shape
     labels, best = np.zeros(shape, np.uint8), np.full(shape, least, np.float32)
@@ -28,9 +28,9 @@ def label_image(strengths, categories, least=0.5):
 
 
 def with_categories(entities, strengths, least=0.35):
-    """The same entities, each with the category whose picture is brightest on it.
+    """The same entities, each with the category whose image is brightest on it.
 
-    The score is then that picture's mean brightness on the entity; under `least` the category
+    The score is then that image's mean brightness on the entity; under `least` the category
     stays unknown, ''.
     """
     if not strengths or not entities.instances:
@@ -51,12 +51,12 @@ def with_categories(entities, strengths, least=0.35):
     return EntityMap(entities.labels, named, entities.valid)
 
 
-def joined(instances, pictures):
+def joined(instances, images):
     """One EntityMap of the instances of several categories, each with its category; where they
     overlap, the smaller one is in front. None of none.
 
-    instances: {category: EntityMap}, from pictures in which colours tell instances apart.
-    pictures: {category: float (H, W, 3)}, those pictures.
+    instances: {category: EntityMap}, from images in which colours tell instances apart.
+    images: {category: float (H, W, 3)}, those images.
     """
     every = [(one, category) for category, found in instances.items() for one in found.instances]
     if not instances:
@@ -66,7 +66,7 @@ def joined(instances, pictures):
     names = ['']
     for one, category in sorted(every, key=lambda pair: -pair[0].area):
         where = instances[category].labels == one.label
-        labels[where], colors[where] = len(names), pictures[category][where]
+        labels[where], colors[where] = len(names), images[category][where]
         names.append(category)
     present = np.unique(labels[labels > 0])  # one may be hidden behind others
     found = described(labels, colors)
@@ -108,10 +108,10 @@ def panoptic_counts(entities, truth):
 
 
 def panoptic_quality(counts):
-    """PQ = SQ x RQ, averaged over categories, of a list of `panoptic_counts`, one a picture."""
+    """PQ = SQ x RQ, averaged over categories, of a list of `panoptic_counts`, one an image."""
     total = {}
-    for picture in counts:
-        for category, tally in picture.items():
+    for image in counts:
+        for category, tally in image.items():
             total[category] = np.add(total.get(category, 0), tally)
     figures = [
         (iou / max(hits, 1), hits / (hits + 0.5 * false + 0.5 * missed))

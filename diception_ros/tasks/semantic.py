@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic segmentation: everything of one category, one picture a category.
+"""Semantic segmentation: everything of one category, one image a category.
 
 Models paint it in two ways: all in white, or every instance in a random colour of its own
 (arXiv 2502.17157). White says how sure the model is; colours say which instance is which.
@@ -21,12 +21,12 @@ from diception_ros.tasks.task import Metric, Panel, Published, Task, Topic
 _MIN_CHROMA = 0.2
 _GROUND = 0.15  # what is darker is ground, blurred edges of instances aside
 _MIN_COLORED = 0.05  # share of what is no ground: soft edges of white may be a little coloured
-_MIN_AREA = 0.001  # of the picture: less than this is no instance
+_MIN_AREA = 0.001  # of the image: less than this is no instance
 
 
 @dataclass(frozen=True)
 class SemanticMap:
-    """What a semantic picture of H x W pixels shows."""
+    """What a semantic image of H x W pixels shows."""
 
     strength: np.ndarray  # float32 (H, W) in [0, 1]: over 0.5 the category is there
     instances: EntityMap | None  # None where the colours tell none apart
@@ -37,11 +37,11 @@ class SemanticMap:
         return self.strength > 0.5
 
 
-def in_colors(picture):
-    """Whether a semantic picture, float32 (H, W, 3) in [0, 1], is painted in colours, not white:
+def in_colors(image):
+    """Whether a semantic image, float32 (H, W, 3) in [0, 1], is painted in colours, not white:
     whether anything in it has a hue. Of grey nobody knows whether it is a colour or a doubt: it is
-    read as white, unless something else in the picture has a hue."""
-    channels = cv2.split(cv2.blur(picture, (5, 5)))  # single pixels of noise have any hue
+    read as white, unless something else in the image has a hue."""
+    channels = cv2.split(cv2.blur(image, (5, 5)))  # single pixels of noise have any hue
     top = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
     there = top > _GROUND
     if np.count_nonzero(there) < _MIN_AREA * there.size:
@@ -50,10 +50,10 @@ def in_colors(picture):
     return bool(np.mean(chroma[there] > _MIN_CHROMA) > _MIN_COLORED)
 
 
-def strength(picture):
-    """How bright a semantic picture (H, W, 3) is, float32 (H, W) in [0, 1]: its brightest
+def strength(image):
+    """How bright a semantic image (H, W, 3) is, float32 (H, W) in [0, 1]: its brightest
     channel."""
-    return brightest(clean(picture))
+    return brightest(clean(image))
 
 
 def colored(found, frame):
@@ -111,16 +111,16 @@ class Semantic(Task):
             return Entities(conventions=Conventions(entity_colors='random')).encode(alone, rng)
         return np.repeat(mask.astype(np.float32)[..., None], 3, axis=2)
 
-    def read(self, picture):
-        """SemanticMap of a picture.
+    def read(self, image):
+        """SemanticMap of an image.
 
         White is where it is brighter than half. Of colours none is too dark: every part of one
         colour that is not the black ground is an instance, up to half way to its neighbour's.
         """
-        picture = clean(picture)
-        if self.painting == 'white' or (self.painting == 'auto' and not in_colors(picture)):
-            return SemanticMap(brightest(picture), None)
-        found = Entities(conventions=Conventions(entity_colors='random')).decode(picture)
+        image = clean(image)
+        if self.painting == 'white' or (self.painting == 'auto' and not in_colors(image)):
+            return SemanticMap(brightest(image), None)
+        found = Entities(conventions=Conventions(entity_colors='random')).decode(image)
         named = [replace(one, category=self.category) for one in found.instances]
         return SemanticMap((found.labels > 0).astype(np.float32),
                            EntityMap(found.labels, named, found.valid))

@@ -9,7 +9,7 @@ import pytest
 
 from diception_ros.tasks import Conventions, task_named
 from diception_ros.tasks.entities import described, overlaps, random_colors
-from diception_ros.tasks.following import EntityFollower
+from diception_ros.tasks.instance_tracker import InstanceTracker
 from diception_ros.tasks.position_regions import is_soft
 from diception_ros.tasks.published_entities import published_regions
 from diception_ros.tasks.regions import noise_level
@@ -135,14 +135,14 @@ def test_overlaps_count_common_pixels():
 
 
 def test_a_followed_entity_keeps_its_label_while_the_decoders_change():
-    follower = EntityFollower()
+    tracker = InstanceTracker()
     first = np.zeros((60, 80), np.int32)
     first[10:30, 10:30], first[35:55, 40:70] = 1, 2
-    kept = follower.follow(described(first, np.zeros((60, 80, 3), np.float32)))
+    kept = tracker.update(described(first, np.zeros((60, 80, 3), np.float32)))
     second = np.zeros_like(first)
     second[12:32, 12:32], second[35:55, 42:72] = 2, 1  # moved, and numbered otherwise
     second[2:8, 60:80] = 3
-    later = follower.follow(described(second, np.zeros((60, 80, 3), np.float32)))
+    later = tracker.update(described(second, np.zeros((60, 80, 3), np.float32)))
     assert (
         later.labels[20, 20] == kept.labels[20, 20] and later.labels[45, 60] == kept.labels[45, 60]
     )
@@ -152,14 +152,14 @@ def test_a_followed_entity_keeps_its_label_while_the_decoders_change():
 
 
 def test_a_followed_entity_that_was_away_gets_its_label_again_and_a_new_size_does_no_harm():
-    follower = EntityFollower(patience=2)
+    tracker = InstanceTracker(max_age=2)
     there = np.zeros((60, 80), np.int32)
     there[10:30, 10:30] = 1
     empty, color = np.zeros_like(there), np.zeros((60, 80, 3), np.float32)
-    label = follower.follow(described(there, color)).labels[20, 20]
-    follower.follow(described(empty, color))
-    assert follower.follow(described(there, color)).labels[20, 20] == label
+    label = tracker.update(described(there, color)).labels[20, 20]
+    tracker.update(described(empty, color))
+    assert tracker.update(described(there, color)).labels[20, 20] == label
     for _ in range(4):
-        follower.follow(described(empty, color))
-    assert follower.follow(described(there, color)).labels[20, 20] != label
-    follower.follow(described(there.repeat(2, 0).repeat(2, 1), color.repeat(2, 0).repeat(2, 1)))
+        tracker.update(described(empty, color))
+    assert tracker.update(described(there, color)).labels[20, 20] != label
+    tracker.update(described(there.repeat(2, 0).repeat(2, 1), color.repeat(2, 0).repeat(2, 1)))

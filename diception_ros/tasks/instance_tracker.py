@@ -12,23 +12,23 @@ from diception_ros.tasks.pictures import resized_labels
 _SAMPLE = 160_000  # pixels of an image, at least, that are compared
 
 
-class EntityFollower:
+class InstanceTracker:
     """Gives each entity the label of the one it overlaps most in the frame before.
 
-    What is new gets a new label; one that was away for up to `patience` frames gets its own again
-    if it comes back where it was and nothing else has been seen there. Labels stay under `most`,
-    so that they fit into a mono16 image.
+    What is new gets a new label; one that was away for up to `max_age` frames gets its own again
+    if it comes back where it was and nothing else has been seen there. Labels are `max_label` at
+    most, so that they fit into a mono16 image.
     """
 
-    def __init__(self, least=0.3, patience=10, most=65535):
-        self.least = least  # IoU from which on it is the same one
-        self.patience = patience
-        self.most = most
+    def __init__(self, min_iou=0.3, max_age=10, max_label=65535):
+        self.min_iou = min_iou  # IoU from which on it is the same one
+        self.max_age = max_age
+        self.max_label = max_label
         self.last = None  # label image int32 of what was seen last, per n-th pixel
         self.age = {}  # label -> frames since it was seen
         self.next = 1
 
-    def follow(self, entities):
+    def update(self, entities):
         """The same EntityMap with labels that last."""
         every = (slice(None, None, max(1, int(np.sqrt(entities.labels.size / _SAMPLE)))),) * 2
         labels = entities.labels[every]
@@ -43,7 +43,7 @@ class EntityFollower:
             iou[0] = 0
             iou[:, known == 0] = 0
             for row, column in zip(*linear_sum_assignment(-iou), strict=True):
-                if iou[row, column] >= self.least:
+                if iou[row, column] >= self.min_iou:
                     names[row] = known[column]
         for instance in entities.instances:
             if names[instance.label] == 0:
@@ -60,8 +60,8 @@ class EntityFollower:
 
     def _new(self):
         while self.next in self.age:
-            self.next = self.next % self.most + 1
-        label, self.next = self.next, self.next % self.most + 1
+            self.next = self.next % self.max_label + 1
+        label, self.next = self.next, self.next % self.max_label + 1
         self.age[label] = 0
         return label
 
@@ -69,7 +69,7 @@ class EntityFollower:
         self.age = {
             label: 0 if label in present else age + 1
             for label, age in self.age.items()
-            if label in present or age < self.patience
+            if label in present or age < self.max_age
         }
         if self.last is None or self.last.shape != shown.shape:
             self.last = shown.copy()
