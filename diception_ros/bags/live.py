@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ NAMESPACE = '/diception'
 NODE = f'{NAMESPACE}/diception'
 # Published by every rclpy node; not perception.
 EVERYDAY_TOPICS = ('/rosout', '/parameter_events')
+QUEUE = 10  # messages that a publisher of ours holds for its listeners
 UNKNOWN_NODE = '_NODE_NAME_UNKNOWN_'  # rmw's name of a node not yet known
 
 
@@ -163,6 +165,7 @@ class Graph:
         self._own, self._partner = f'{NAMESPACE}/{name}', partner
         self._looked = time.monotonic()  # for strangers
         self._publishers = {}
+        self._unheard: Counter[str] = Counter()  # published surely since the last delivery
         self._subscribed: dict[str, str] = {}
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
@@ -237,7 +240,7 @@ class Graph:
         """Make ready to publish on a topic."""
         from rclpy.qos import DurabilityPolicy, QoSProfile
 
-        profile = QoSProfile(depth=10)
+        profile = QoSProfile(depth=QUEUE)
         if topic == '/tf_static':
             profile = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         if topic not in self._publishers:
@@ -249,6 +252,14 @@ class Graph:
         if time.monotonic() - self._looked > 1.0:
             self.refuse_strangers()
         self._publishers[topic].publish(data)
+
+    def publish_surely(self, topic: str, data: bytes) -> None:
+        """Publish as fast as reliable listeners take it: no message pushes an older one out."""
+        self.publish(topic, data)
+        self._unheard[topic] += 1
+        if self._unheard[topic] == QUEUE:
+            self.delivered(topic, 10.0)
+            self._unheard[topic] = 0
 
     def listeners(self, topic: str) -> int:
         """How many subscriptions our publisher of `topic` reaches."""

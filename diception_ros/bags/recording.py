@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from diception_ros.errors import Failure
 SILENCE = 60.0  # seconds without /diagnostics, due every second, before a node counts as stuck
 LOST = 5.0  # seconds of a node without work after which what was sent to it must be lost
 TRIES = 6  # times that a frame may be lost before the recording begins
+EARLY = 2.0  # seconds of messages before the first picture that a node may still need: /tf
+LATCHED = ('/tf_static',)  # of what a node listens to
 ROOM = 2**30  # bytes that may wait for the disk; then the node's publishers wait, or drop
 
 
@@ -193,14 +196,29 @@ def play(
     seconds: float,
     published: Callable[[str, int, bytes, float], None],
 ) -> None:
-    """Publish the first `seconds` of a bag's topics at the pace they were recorded at.
+    """Publish `seconds` of a bag's topics, the pictures last of them, from the first picture on.
 
+    At the pace they were recorded at. A recording may begin long before its pictures: what precedes
+    them goes out at once, as the node would know it by then: all that is latched, the last message
+    of every topic, and what came in the last EARLY seconds.
     `published(topic, time, data, moment)` is told of each message just sent, `moment` in seconds
     of time.monotonic().
     """
-    begin = None
+    *_, pictures = topics = list(topics)
+    begin, early = None, {topic: deque() for topic in topics}
     for topic, stamp, data in bag.messages(topics):
+        if begin is None and topic != pictures:
+            early[topic].append((stamp, data))
+            while topic not in LATCHED and stamp - early[topic][0][0] > EARLY * 1e9:
+                early[topic].popleft()
+            continue
         if begin is None:
+            for other, messages in early.items():
+                recent = [one for one in messages if stamp - one[0] <= EARLY * 1e9]
+                for time_of, one in messages if other in LATCHED else recent or [*messages][-1:]:
+                    moment = time.monotonic()
+                    graph.publish_surely(other, one)
+                    published(other, time_of, one, moment)
             begin, first = time.monotonic(), stamp
         due = begin + (stamp - first) / 1e9
         if due - begin > seconds:

@@ -282,10 +282,10 @@ class BagReader:
         except Exception as error:  # see _opened
             raise BagError(f'{self.path}: {_reason(error)}') from None
 
-    def first(self, topic: str) -> bytes:
-        """The first message of a topic; raises BagError where there is none."""
-        for _, _, data in self.messages([topic]):
-            return data
+    def first(self, topic: str) -> tuple[int, bytes]:
+        """(time of recording in nanoseconds, CDR bytes) of a topic's first message, or BagError."""
+        for _, time, data in self.messages([topic]):
+            return time, data
         raise BagError(f'{self.path}: no message on {topic}')
 
 
@@ -394,8 +394,8 @@ def copied_wrongly(bag: Path, copy: Path) -> str:
         for channel in old.channels:
             count = there.get((channel.topic, channel.type), 0)
             if count != channel.count:
-                return (f'{copy}: {count} of {channel.count} messages of {channel.topic} '
-                        f'({channel.type}) came over from {bag}')
+                return (f'{bag}: {count} of {channel.count} messages of {channel.topic} '
+                        f'({channel.type}) came over into the copy')
     return ''
 
 

@@ -63,10 +63,13 @@ def demo(
 
     from diception_ros.bags.page import write_page
 
+    console = Console(highlight=False)
     begin = time.monotonic()
     source = None
     if bag is not None:
         source = source_of(bag, image_topic, reference_depth=reference_depth)
+        for note in source.notes:
+            console.print(note)
     elif image_topic or reference_depth:
         raise typer.BadParameter('--image-topic and --reference-depth need --bag')
     output = OutputFolder(out, 'diception demo', inputs=[model] if bag is None else [bag, model],
@@ -79,7 +82,6 @@ def demo(
         played = _play(source, beside, seconds, model, device, progress)
         progress.stage('comparing and drawing')
         report = write_page(source, played, beside)
-    console = Console(highlight=False)
     console.print(report.table())
     _complain_of_silence(source, played, out)
     console.print(f'{out}/index.html  ({time.monotonic() - begin:.0f} s)')
@@ -126,7 +128,7 @@ def _play(
     played = Played(model, device)
     nobody_clicks = 'clicked_pixel' not in source.side
     with bags.BagReader(source.path) as bag:
-        _, _, first = next(bag.messages([source.image]))
+        begins, first = bag.first(source.image)
     width, height = bags.size_of(first, source.image_type)
     middle = bags.encode(bags.make('geometry_msgs/msg/Point', x=width / 2, y=height / 2, z=0.0))
     progress.stage(f'starting diception_node (model {model}, {device})')
@@ -174,7 +176,7 @@ def _play(
                 click(data)
 
         progress.stage('playing the camera', total=source.frames)
-        recorder.begin(time.monotonic(), bag.start)
+        recorder.begin(time.monotonic(), begins)
         play(bag, source.topics, graph, seconds, published)
         progress.stage('waiting for the last answers')
         settle()

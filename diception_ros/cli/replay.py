@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from diception_ros.bags.recording import NodeReports, send_ahead
-from diception_ros.bags.source import FROM_IMAGE, ONCE, Source, source_of
+from diception_ros.bags.source import FROM_IMAGE, ONCE, Source, sources_of
 from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, log_file
 from diception_ros.progress import Progress
@@ -79,26 +79,31 @@ def replay(
     if compare is not None:
         with bags.BagReader(compare):  # before the long work
             pass
-    sources = [source_of(bag, topic, reference_depth=reference_depth)
-               for topic in image_topic or [None]]
+    sources = sources_of(bag, image_topic or [], reference_depth)
+    if with_input:
+        _refuse_to_mix(bag)
+    for note in sources[0].notes:
+        console.print(note)
     given = {'tasks': tasks, 'model': model, 'device': device}
     defaults = {} if params_file else {
         'tasks': ','.join(DEFAULT_TASKS), 'model': 'nano', 'device': 'cpu'}
     parameters = {**defaults, **{name: value for name, value in given.items() if value}}
     only = [name.strip() for name in outputs.split(',')] if outputs else None
     begin, frames, unusable = time.monotonic(), 0, 0
-    with (
-        output as beside,
-        log_file(beside, 'node.log') as log,
-        Progress('copying the bag') as progress,
-        bags.BagWriter(beside) as writer,
-    ):
-        if with_input:
-            _copy(bag, writer, console)
-        for source in sources:
-            prefix = _camera_name(source.image) if len(sources) > 1 else ''
-            bad = _through(source, writer, prefix, only, parameters, params_file, log, progress)
-            frames, unusable = frames + source.frames, unusable + bad
+    with output as beside:
+        with (
+            log_file(beside, 'node.log') as log,
+            Progress('copying the bag') as progress,
+            bags.BagWriter(beside) as writer,
+        ):
+            if with_input:
+                _copy(bag, writer)
+            for source in sources:
+                prefix = f'{source.name}/' if source.name else ''
+                bad = _through(source, writer, prefix, only, parameters, params_file, log, progress)
+                frames, unusable = frames + source.frames, unusable + bad
+        if with_input and (wrong := bags.copied_wrongly(bag, beside)):
+            raise Failure(wrong)
     seconds = time.monotonic() - begin
     console.print(f'{out}: {frames} frames in {seconds:.0f} s'
                   + (f', {unusable} of them unusable pictures' if unusable else ''))
@@ -114,21 +119,25 @@ def replay(
             )
 
 
-def _camera_name(topic: str) -> str:
-    """'/front/image_raw/compressed' -> 'front/': what tells this camera's outputs from others'."""
-    return topic.removesuffix('/compressed').rpartition('/')[0].strip('/') + '/'
+def _refuse_to_mix(bag: Path) -> None:
+    """Raise Failure where a copy of the bag would mix its own results with those to come."""
+    from diception_ros.bags import rosbag2 as bags
+    from diception_ros.bags.live import NAMESPACE
+
+    with bags.BagReader(bag) as reader:
+        for channel in reader.channels:
+            if channel.topic.startswith(f'{NAMESPACE}/'):
+                raise Failure(f'{bag}: it has results of the node already ({channel.topic}), which '
+                              'would mix with the new ones: give --no-with-input')
 
 
-def _copy(bag: Path, writer, console) -> None:
-    """Copy a bag's messages, as far as their types are known."""
+def _copy(bag: Path, writer) -> None:
+    """Copy a bag's messages with their definitions and quality of service."""
     from diception_ros.bags import rosbag2 as bags
 
     with bags.BagReader(bag) as reader:
-        known = {name for name, topic in reader.topics.items() if topic.type in bags.types().types}
-        if unknown := sorted(set(reader.topics) - known):
-            console.print(f'not copied, of unknown types: {", ".join(unknown)}')
-        for topic, stamp, data in reader.messages(known):
-            writer.write(topic, stamp, data, reader.topics[topic].type)
+        for channel, stamp, data in reader.records():
+            writer.copy(channel, stamp, data)
 
 
 class _Turn:
@@ -235,7 +244,7 @@ def _through(
         }
         for topic in (*types, '/diagnostics', f'{NODE}/debug/latency_ms'):
             graph.hear(topic, offered[topic], depth=1000)
-        _, _, first = next(bag.messages([source.image]))
+        _, first = bag.first(source.image)
         progress.stage('waiting for the first answer')
         latched = turn.meet(graph, node, source.image, first, types)
 
@@ -259,7 +268,7 @@ def _through(
         progress.stage(f'replaying {source.image}', total=source.frames)
         for topic, moment, data in bag.messages(source.topics):
             if topic != source.image:
-                graph.publish(topic, data)
+                graph.publish_surely(topic, data)
                 waiting.add(topic)
                 continue
             if waiting:
@@ -278,8 +287,8 @@ def _through(
         keep(turn.take())
     for name in FROM_IMAGE:
         number = came[f'{NAMESPACE}/{name}']
-        if 0 < number < turn.answered:
-            raise Failure(f'{name}: {number} messages for {turn.answered} answered frames: lost')
+        if number not in (0, turn.answered):
+            raise Failure(f'{name}: {number} messages for {turn.answered} answered frames')
     if not came:
         raise Failure(f'nothing came on {", ".join(outputs)}; see {log}')
     return turn.unusable

@@ -7,10 +7,12 @@ import pytest
 from diception_ros.bags import recording
 from diception_ros.bags import rosbag2 as bags
 from diception_ros.bags.recording import (
+    EARLY,
     NodeReports,
     Recorder,
     busy,
     frame_counts,
+    play,
     send_ahead,
 )
 from diception_ros.errors import Failure
@@ -126,3 +128,35 @@ def test_a_node_that_gets_nothing_or_ends_or_falls_silent_is_told(meet, monkeypa
     monkeypatch.setattr(NodeReports, 'hear', lambda self, moment, data: None)
     with pytest.raises(Failure, match='has said nothing for 60 s'):
         meet(3600)
+
+
+class Player:
+    """A graph that notes what is published, in place of a real one."""
+
+    def __init__(self):
+        self.published = []
+
+    def publish(self, topic, data):
+        self.published.append((topic, data))
+
+    publish_surely = publish
+
+
+def test_a_recording_is_played_from_its_first_picture_on_with_what_belongs_to_it(tmp_path):
+    """camera_info and transforms begin 25 s before the pictures. 1. Nothing waits for them. 2. What
+    is latched, the last of every topic and all of the last seconds go out first."""
+    second = 10**9
+    with bags.BagWriter(tmp_path / 'bag') as bag:
+        for topic, at in [('/tf_static', 0), ('/tf_static', 1), ('/info', 2), ('/info', 3),
+                          ('/tf', 4), ('/tf', 25 - EARLY), ('/tf', 24.9), ('/image', 25),
+                          ('/tf', 25.1), ('/image', 25.2), ('/image', 26)]:
+            bag.write(topic, round(at * second), image(round(at * 10)), 'sensor_msgs/msg/Image')
+    player, told = Player(), []
+    with bags.BagReader(tmp_path / 'bag') as bag:
+        play(bag, ['/tf', '/tf_static', '/info', '/image'], player, 0.5,
+             lambda topic, *_: told.append(topic))
+    stamps = [(topic, bags.stamp_of(data)) for topic, data in player.published]
+    assert stamps == [('/tf', round(10 * (25 - EARLY))), ('/tf', 249), ('/tf_static', 0),
+                      ('/tf_static', 10), ('/info', 30), ('/image', 250), ('/tf', 251),
+                      ('/image', 252)]
+    assert told == [topic for topic, _ in stamps]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from rosbags.interfaces import QosDurability
+from rosbags.rosbag2 import Writer
 
 from diception_ros import cli
 from diception_ros.bags import rosbag2 as bags
@@ -169,3 +172,72 @@ def test_a_replay_beside_a_node_that_publishes_the_same_pictures_ends_in_one_lin
     err = capsys.readouterr().err
     assert status == 1 and '/webcam, publishes /camera/image_raw' in err and err.count('\n') == 1
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.fixture(scope='module')
+def real_bag(small_bag, tmp_path_factory):
+    """A bag as people have them: two cameras without a namespace, pictures 25 s after the rest, a
+    latched topic, a type that nobody knows, a topic of two types, metadata edited by hand."""
+    path = tmp_path_factory.mktemp('bags') / 'real'
+    with Writer(path, version=8) as bag:
+        def add(topic, kind, latched=False, **text):
+            qos = bags.LATCHED_QOS if latched else bags.DEFAULT_QOS
+            return bag.add_connection(topic, kind, typestore=bags.types(),
+                                      offered_qos_profiles=[qos], **text)
+
+        begin, text = bags.CAMERA_START - 25 * 10**9, bags.make('std_msgs/msg/String', data='odd')
+        bag.write(add('/robot_description', 'std_msgs/msg/String', True), begin, bags.encode(text))
+        bag.write(add('/gripper', 'my_msgs/msg/Gripper', msgdef='float32 newton',
+                      rihs01='RIHS01_' + 64 * 'b'), begin, b'\0\1\0\0\0\0\0\0')
+        bag.write(add('/state', 'std_msgs/msg/String'), begin, bags.encode(text))
+        bag.write(add('/state', 'std_msgs/msg/Float64'), begin,
+                  bags.encode(bags.make('std_msgs/msg/Float64', data=1.0)))
+        info = add('/camera_info', 'sensor_msgs/msg/CameraInfo')
+        images = [add(topic, 'sensor_msgs/msg/Image')
+                  for topic in ('/front_camera', '/rear_camera')]
+        with bags.BagReader(small_bag) as camera:
+            for topic, time, data in camera.messages():
+                if topic == '/camera/camera_info':
+                    bag.write(info, time - 25 * 10**9, data)
+                elif topic == '/camera/image_raw':
+                    for image in images:
+                        bag.write(image, time, data)
+    file = path / 'metadata.yaml'
+    content = yaml.safe_load(file.read_text())
+    for topic in content['rosbag2_bagfile_information']['topics_with_message_count']:
+        del topic['message_count']
+        if topic['topic_metadata']['name'] == '/front_camera':
+            topic['topic_metadata']['offered_qos_profiles'] = '- reliability: best_effort'
+    file.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_real_bag_of_two_cameras_is_copied_whole_and_each_camera_answered_by_its_name(
+        real_bag, tiny_model, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert status_of('replay', real_bag, '--out', out, '--image-topic', '/front_camera',
+                     '--image-topic', '/rear_camera', '--outputs', 'depth/relative',
+                     '--model', tiny_model) == 0
+    assert '/camera_info lies beside 2 of the cameras' in capsys.readouterr().out
+    assert bags.copied_wrongly(real_bag, out) == ''
+    with bags.BagReader(out) as bag:
+        results = {name: topic.count for name, topic in bag.topics.items()
+                   if name.startswith('/diception')}
+        qos = {channel.topic: channel.qos[0] for channel in bag.channels}
+    assert results == {'/diception/front_camera/depth/relative': 6,
+                       '/diception/rear_camera/depth/relative': 6}
+    assert qos['/robot_description'].durability == QosDurability.TRANSIENT_LOCAL
+
+    again = tmp_path / 'again'
+    assert status_of('replay', out, '--out', again, '--image-topic', '/front_camera') == 1
+    err = capsys.readouterr().err
+    assert 'give --no-with-input' in err and err.count('\n') == 1
+    assert not Path(again).exists()
+
+
+def test_a_demo_of_a_bag_whose_pictures_come_late_shows_them(real_bag, tiny_model, tmp_path):
+    out = tmp_path / 'demo'
+    assert status_of('demo', '--bag', real_bag, '--image-topic', '/rear_camera', '--out', out,
+                     '--model', tiny_model, '--seconds', '5') == 0
+    with bags.BagReader(out / 'outputs') as bag:
+        assert bag.topics['/diception/overlay'].count > 0
