@@ -17,7 +17,7 @@ VALUES = {
     'depth.reference_tolerance': (1.0, 100.0), 'depth.keep_reference': (False, 'no'),
     'cloud.stride': (2, 0), 'points.mode': ('fixed', 'loose'),
     'points.on_full': ('refuse', 'maybe'), 'points.fixed_frame': ('odom', 3),
-    'palette': ('turbo', 'rainbow'), 'overlay.opacity': (0.25, 1.5)}
+    'palette': ('turbo', 'rainbow'), 'overlay.opacity': (0.25, 1.5), 'image_bits': ('12', '7')}
 for _name in BY_NAME:
     if _name.endswith('.num_inference_steps'):
         VALUES[_name] = (2, -1)
