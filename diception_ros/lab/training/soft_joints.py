@@ -116,7 +116,7 @@ def _box(spots: np.ndarray, shape) -> np.ndarray:
 
 
 def _of(piece: Piece) -> np.ndarray:
-    height, width = piece.picture.shape[:2]
+    height, width = piece.image.shape[:2]
     return np.concatenate([piece.corner, piece.corner + (width, height)])
 
 
