@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 NAME = 'diception_ros'
 PROJECT = tomllib.loads((HERE / 'pyproject.toml').read_text(encoding='utf-8'))
 OWN = PROJECT['tool'][NAME]
+# Like the option of CMakeLists.txt: DICEPTION_LAB=OFF pip install .
+LABORATORY = os.environ.get('DICEPTION_LAB', 'ON').upper() not in ('0', 'OFF', 'NO', 'FALSE')
 
 
 def sourced_prefixes():
@@ -133,7 +135,8 @@ class BuildRos(Command):
         configure = [
             'cmake', '-S', str(HERE), '-B', str(folder / 'build'), '-DCMAKE_BUILD_TYPE=Release',
             f'-DCMAKE_INSTALL_PREFIX={stage}', f'-DCMAKE_INSTALL_RPATH={rpath}',
-            f'-DPython3_EXECUTABLE={sys.executable}', '-DBUILD_TESTING=OFF']
+            f'-DPython3_EXECUTABLE={sys.executable}', '-DBUILD_TESTING=OFF',
+            f'-DDICEPTION_LAB={"ON" if LABORATORY else "OFF"}']
         if shutil.which('ninja', path=environment.get('PATH')):
             configure += ['-G', 'Ninja']
         for command in (
@@ -169,6 +172,16 @@ class Build(build):
 
 class BinaryDistribution(Distribution):
     """A wheel of it fits one Python on one platform: the messages are compiled."""
+
+    def parse_config_files(self, *arguments, **options):
+        """Read pyproject.toml, and take the laboratory away where it is not wanted."""
+        super().parse_config_files(*arguments, **options)
+        if not LABORATORY:
+            room = f'{NAME}.lab'
+            self.packages = [package for package in self.packages if not package.startswith(room)]
+            self.exclude_package_data = {NAME: ['lab/*']}
+            self.entry_points['console_scripts'] = [
+                script for script in self.entry_points['console_scripts'] if room not in script]
 
     def has_ext_modules(self):
         return True

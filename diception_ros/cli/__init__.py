@@ -25,15 +25,24 @@ from typer.core import TyperGroup
 from diception_ros.errors import Failure, explained
 
 
+def has_laboratory() -> bool:
+    """Whether scenes, training, evaluation and benchmarks were installed (DICEPTION_LAB)."""
+    return importlib.util.find_spec('diception_ros.lab') is not None
+
+
 class Verbs(TyperGroup):
-    """Verbs found by name and imported when used; those whose file is not there do not exist."""
+    """Verbs found by name and imported when used. Those whose file is not there do not exist, nor
+    do those of the laboratory where it was not installed.
+    """
 
     names = ('demo', 'replay', 'run', 'batch', 'convert', 'train', 'finetune', 'evaluate', 'bench',
              'doctor')
+    of_laboratory = ('train', 'finetune', 'evaluate', 'bench')
     package = __name__  # where the verbs' modules are
 
     def list_commands(self, ctx) -> list[str]:
-        return [name for name in self.names if importlib.util.find_spec(self._module(name))]
+        return [name for name in self.names if importlib.util.find_spec(self._module(name))
+                and (name not in self.of_laboratory or has_laboratory())]
 
     def get_command(self, ctx, cmd_name: str):
         if cmd_name not in self.list_commands(ctx):

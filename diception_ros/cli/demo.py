@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from diception_ros.bags.source import FROM_IMAGE, ONCE, Source, source_of
+from diception_ros.cli import has_laboratory
 from diception_ros.errors import Failure
 from diception_ros.output_folder import OutputFolder, log_file
 from diception_ros.progress import Progress
@@ -72,6 +73,9 @@ def demo(
             console.print(note)
     elif image_topic or reference_depth:
         raise typer.BadParameter('--image-topic and --reference-depth need --bag')
+    elif not has_laboratory():
+        raise Failure('the made-up camera was left out of this installation (DICEPTION_LAB=OFF): '
+                      'give --bag, a recording of your own')
     output = OutputFolder(out, 'diception demo', inputs=[model] if bag is None else [bag, model],
                           overwrite=overwrite, renew=True)
     with output as beside, Progress('looking for something to click') as progress:

@@ -6,6 +6,7 @@ messages. Installing in place is what `make venv` does, so every other test is a
 """
 
 import importlib.metadata
+import re
 import sys
 import sysconfig
 import venv
@@ -13,15 +14,24 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from setuptools.compat.py310 import tomllib  # Python's own from 3.11 on
 
 
 @pytest.fixture(scope='module')
-def wheel(sources, tmp_path_factory, run):
-    """A wheel of the package, made where ROS 2 is sourced."""
-    folder = tmp_path_factory.mktemp('wheel')
-    run(sys.executable, '-m', 'pip', 'wheel', '--no-build-isolation', '--no-deps', '--wheel-dir',
-        folder, sources)
-    return next(folder.glob('*.whl'))
+def make_wheel(sources, tmp_path_factory, run):
+    """Return a function that makes a wheel of the package where ROS 2 is sourced."""
+    def make(**environment):
+        folder = tmp_path_factory.mktemp('wheel')
+        run(sys.executable, '-m', 'pip', 'wheel', '--no-build-isolation', '--no-deps',
+            '--wheel-dir', folder, sources, **environment)
+        return next(folder.glob('*.whl'))
+    return make
+
+
+@pytest.fixture(scope='module')
+def wheel(make_wheel):
+    """A wheel of the whole package."""
+    return make_wheel()
 
 
 def test_a_wheel_made_where_ros_is_sourced_asks_for_no_wheel_of_ros(wheel):
@@ -46,16 +56,53 @@ def test_a_wheel_holds_everything_that_the_sources_hold(wheel, sources):
     assert wanted <= names
 
 
-def test_an_installed_wheel_finds_its_messages_and_its_node_starts(
-        wheel, tmp_path, run, check_installed):
-    environment = tmp_path / 'environment'
-    venv.create(environment, with_pip=False, symlinks=True)
-    python = environment / 'bin/python'
-    run(sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps', '--no-index',
-        wheel)
-    # The other requirements are those of the environment that runs the tests.
-    site_packages = Path(sysconfig.get_path('purelib', vars={'base': str(environment)}))
-    (site_packages / 'tests.pth').write_text(sysconfig.get_path('purelib'))
+@pytest.fixture
+def installed(run, tmp_path):
+    """Return a function that installs a wheel into an environment, without the modules `hidden`.
 
+    The other requirements are those of the environment that runs the tests.
+    """
+    def install(wheel, hidden=()):
+        environment = tmp_path / 'environment'
+        venv.create(environment, with_pip=False, symlinks=True)
+        run(sys.executable, '-m', 'pip', '--python', environment / 'bin/python', 'install',
+            '--no-deps', '--no-index', wheel)
+        others = tmp_path / 'others'
+        others.mkdir()
+        for entry in Path(sysconfig.get_path('purelib')).iterdir():
+            name = entry.name.lower().partition('-')[0].removesuffix('.py')
+            if name not in hidden and not name.startswith(('diception_ros', '__editable__')):
+                (others / entry.name).symlink_to(entry)
+        packages = Path(sysconfig.get_path('purelib', vars={'base': str(environment)}))
+        (packages / 'tests.pth').write_text(str(others))
+        return environment
+    return install
+
+
+def test_an_installed_wheel_finds_its_messages_and_its_node_starts(
+        wheel, installed, check_installed):
+    environment = installed(wheel)
+    python = environment / 'bin/python'
     check_installed(environment, environment / 'bin/diception_node', python=python)
     check_installed(environment, environment / 'lib/diception_ros/diception_node', python=python)
+
+
+def test_without_the_laboratory_and_the_extras_the_node_starts_and_its_verbs_do_not_exist(
+        make_wheel, installed, run, check_installed, root):
+    wheel = make_wheel(DICEPTION_LAB='OFF')
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if '/lab/' in name or 'world_camera' in name
+                or 'demo.launch' in name]
+
+    extras = tomllib.loads((root / 'pyproject.toml').read_text())['project'][
+        'optional-dependencies']
+    hidden = {re.match(r'\w+', line).group() for name in ('bags', 'convert', 'train')
+              for line in extras[name]} - {'huggingface_hub'}  # diffusers needs it
+    environment = installed(wheel, hidden)
+    check_installed(environment, environment / 'bin/diception_node',
+                    python=environment / 'bin/python')
+    text = run(environment / 'bin/diception', '--help', cwd='/')
+    verbs = set(re.findall(r'^\W*(\w+) ', text, re.M))
+    assert {'run', 'replay', 'doctor'} <= verbs
+    assert not {'train', 'evaluate', 'bench'} & verbs
+    assert not (environment / 'bin/world_camera').exists()
