@@ -106,6 +106,8 @@ class BuildRos(Command):
         shutil.copytree(generated / 'msg', target / 'msg')
         for library in generated.glob('*.so'):
             shutil.copy2(library, target)
+        if not LABORATORY and not self.editable_mode:  # an earlier build's
+            shutil.rmtree(target / 'lab', ignore_errors=True)
 
         index = 'share/ament_index/resource_index'
         for pattern in (
