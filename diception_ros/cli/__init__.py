@@ -47,17 +47,35 @@ class Verbs(TyperGroup):
     def get_command(self, ctx, cmd_name: str):
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(self._module(cmd_name))
-        verb = getattr(module, 'app', None)
-        if verb is None:
-            verb = typer.Typer(add_completion=False)
-            verb.command(cmd_name)(getattr(module, cmd_name))
+        try:
+            module = importlib.import_module(self._module(cmd_name))
+        except ModuleNotFoundError as error:
+            if (error.name or '').startswith('diception_ros'):
+                raise
+            verb = _lacking(cmd_name, error)
+        else:
+            verb = getattr(module, 'app', None)
+            if verb is None:
+                verb = typer.Typer(add_completion=False)
+                verb.command(cmd_name)(getattr(module, cmd_name))
         command = typer.main.get_command(verb)
         command.name = cmd_name
         return command
 
     def _module(self, name: str) -> str:
         return f'{self.package}.{name}'
+
+
+def _lacking(name: str, error: ModuleNotFoundError) -> typer.Typer:
+    """A verb whose packages are not installed (an extra): listed, and refused when it is used."""
+    def verb() -> None:
+        raise error
+
+    verb.__doc__ = f'Not installed: {explained(error)}.'
+    lacking = typer.Typer(add_completion=False)
+    lacking.command(name, context_settings={
+        'allow_extra_args': True, 'ignore_unknown_options': True})(verb)
+    return lacking
 
 
 app = typer.Typer(cls=Verbs, add_completion=False, no_args_is_help=True,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command says in one line what is wrong, and its exit status tells who is to blame."""
 
+import importlib
 import subprocess
 import sys
 
@@ -106,6 +107,22 @@ def test_a_missing_package_is_named(capsys, monkeypatch):
     monkeypatch.setattr(cli, 'app', absent)
     status, _, err = called(capsys, 'demo')
     assert status == 1 and one_line(err) and 'rclpy is missing' in err
+
+
+def test_a_verb_whose_packages_are_missing_is_listed_and_says_so_when_it_is_used(
+        capsys, monkeypatch):
+    load = importlib.import_module
+
+    def without_rosbags(name, *rest):
+        if name == 'diception_ros.cli.replay':
+            raise ModuleNotFoundError(name='rosbags.highlevel')
+        return load(name, *rest)
+
+    monkeypatch.setattr(importlib, 'import_module', without_rosbags)
+    status, out, _ = called(capsys, '--help')
+    assert status == 0 and 'rosbags is missing' in out and 'demo' in out
+    status, _, err = called(capsys, 'replay', 'drive', '--out', 'new')
+    assert status == 1 and one_line(err) and 'rosbags is missing: pip install' in err
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

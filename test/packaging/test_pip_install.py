@@ -13,6 +13,8 @@ import venv
 import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from setuptools.compat.py310 import tomllib  # Python's own from 3.11 on
 
@@ -88,7 +90,7 @@ def test_an_installed_wheel_finds_its_messages_and_its_node_starts(
 
 
 def test_without_the_laboratory_and_the_extras_the_node_starts_and_its_verbs_do_not_exist(
-        make_wheel, installed, run, check_installed, root):
+        make_wheel, installed, run, check_installed, root, tmp_path):
     wheel = make_wheel(DICEPTION_LAB='OFF')
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if '/lab/' in name or 'world_camera' in name
@@ -106,3 +108,6 @@ def test_without_the_laboratory_and_the_extras_the_node_starts_and_its_verbs_do_
     assert {'run', 'replay', 'doctor'} <= verbs
     assert not {'train', 'evaluate', 'bench'} & verbs
     assert not (environment / 'bin/world_camera').exists()
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((64, 64, 3), np.uint8))
+    run(environment / 'bin/diception', 'run', 'a.png', '--out', 'seen', cwd=tmp_path)
+    assert (tmp_path / 'seen/a/overlay.jpg').exists()
