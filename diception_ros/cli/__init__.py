@@ -27,7 +27,8 @@ from diception_ros.errors import Failure, explained
 
 def has_laboratory() -> bool:
     """Whether scenes, training, evaluation and benchmarks were installed (DICEPTION_LAB)."""
-    return importlib.util.find_spec('diception_ros.lab') is not None
+    found = importlib.util.find_spec('diception_ros.lab')
+    return found is not None and found.origin is not None  # None: an empty folder
 
 
 class Verbs(TyperGroup):
