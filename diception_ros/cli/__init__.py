@@ -18,6 +18,7 @@ import importlib.util
 import os
 import signal
 import sys
+from pathlib import Path
 
 import typer
 from typer.core import TyperGroup
@@ -27,8 +28,7 @@ from diception_ros.errors import Failure, explained
 
 def has_laboratory() -> bool:
     """Whether scenes, training, evaluation and benchmarks were installed (DICEPTION_LAB)."""
-    found = importlib.util.find_spec('diception_ros.lab')
-    return found is not None and found.origin is not None  # None: an empty folder
+    return (Path(__file__).parents[1] / 'lab' / '__init__.py').is_file()
 
 
 class Verbs(TyperGroup):
