@@ -99,8 +99,7 @@ def test_a_node_that_was_asked_to_configure_answers_as_well(start):
 def test_ctrl_c_ends_a_node_that_loads(start, number):
     robot, _ = start(tasks='[depth]')
     assert robot.state() == 'configuring'
-    status, seconds = robot.node.stop(number)
-    assert (status, seconds < 2) == (0, True), seconds
+    assert robot.node.stop(number) == 0
     for word in ('Traceback', 'ERROR', 'rror:', 'Failed'):
         assert word not in robot.node.text()
 
