@@ -111,6 +111,7 @@ class DiceptionNode(LifecycleNode):
         finally:
             self.health.end_job()
         self.health.blocked = ''
+        self.health.say_again()
         self.outputs.prepare(settings)
         self.inputs.prepare(settings)
         self.health.tell(f"configured: model '{settings['model']}' on {settings['device']}, "

@@ -131,11 +131,12 @@ class Health:
             self._logger.warning(text)
 
     def say_again(self):
-        """Throttle nothing that was said before: something has changed, and whether that was the
-        cure is to be seen at once.
+        """Throttle nothing that was said before, and report none of it: something has changed, and
+        whether that was the cure is to be seen at once.
         """
         with self._lock:
             self._said.clear()
+            self._spoke.clear()
 
     def report(self, stamp, name, state, facts, waiting=0):
         """Make the DiagnosticArray of the time since the last report.
