@@ -69,7 +69,7 @@ def loopback_environment() -> dict[str, str | None]:
 
     Fast DDS by PROFILE, unless the user names profiles of their own; other middlewares by
     ROS_AUTOMATIC_DISCOVERY_RANGE. Fast DDS must not have both: limited that way it sends over its
-    default transports, which lose large images (5 of 100 of 1280x720 arrived; with PROFILE all).
+    default transports, which lose large images (5 of 100 of 1280x720 arrived).
     Nor a discovery server, which PROFILE cannot reach.
     """
     if not (os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps').startswith('rmw_fastrtps'):
