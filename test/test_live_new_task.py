@@ -160,7 +160,7 @@ def test_nano_learns_it_and_it_is_measured(python):
         sums = Sums()
         sums.add('edges', task.score(task.constant_baseline([view]), view))
         print(json.dumps([samples.kinds, list(samples.target.shape), list(sums.figures()),
-                          list(describe('nano', [32, 32])['tasks'])]))
+                          list(describe({'name': 'nano', 'resolution': [32, 32]})['tasks'])]))
         """))
     kinds, shape, figures, described = said
     assert kinds == ['edges'] and shape == [1, 3, 32, 32] and figures == ['edges.error']
