@@ -37,6 +37,9 @@ def start(tiny_model, tmp_path):
 
 def test_while_the_model_loads_everybody_is_answered_and_told_how_far_it_is(start):
     robot, gate = start(tasks='[depth, normals]')
+    for _ in range(120):                       # the imports and the transformer come first
+        if 'loading vae' in robot.report()[1]:
+            break
     for _ in range(8):
         assert robot.state() == 'configuring'
         assert robot.report()[1].startswith('configuring, loading vae: ')
