@@ -70,7 +70,7 @@ def demo(
     if bag is not None:
         source = source_of(bag, image_topic, reference_depth=reference_depth)
         for note in source.notes:
-            console.print(note)
+            console.print(note, soft_wrap=True)
     elif image_topic or reference_depth:
         raise typer.BadParameter('--image-topic and --reference-depth need --bag')
     elif not has_laboratory():
@@ -88,7 +88,7 @@ def demo(
         report = write_page(source, played, beside)
     console.print(report.table())
     _complain_of_silence(source, played, out)
-    console.print(f'{out}/index.html  ({time.monotonic() - begin:.0f} s)')
+    console.print(f'{out}/index.html  ({time.monotonic() - begin:.0f} s)', soft_wrap=True)
 
 
 def _make_camera(path: Path, frames: int, seed: int, progress: Progress) -> None:

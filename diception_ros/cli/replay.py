@@ -83,7 +83,7 @@ def replay(
     if with_input:
         _refuse_to_mix(bag)
     for note in sources[0].notes:
-        console.print(note)
+        console.print(note, soft_wrap=True)
     given = {'tasks': tasks, 'model': model, 'device': device}
     defaults = {} if params_file else {
         'tasks': ','.join(DEFAULT_TASKS), 'model': 'nano', 'device': 'cpu'}
@@ -106,7 +106,8 @@ def replay(
             raise Failure(wrong)
     seconds = time.monotonic() - begin
     console.print(f'{out}: {frames} frames in {seconds:.0f} s'
-                  + (f', {unusable} of them unusable pictures' if unusable else ''))
+                  + (f', {unusable} of them unusable pictures' if unusable else ''),
+                  soft_wrap=True)
     if compare is not None:
         from diception_ros.bags.comparing import compare_bags
 

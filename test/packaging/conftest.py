@@ -99,7 +99,7 @@ def check_installed(run, ros_environment):
             node = subprocess.Popen(
                 ['sh', '-c', command], cwd='/', stdout=output, stderr=subprocess.STDOUT,
                 env=ending_with_us(ros_environment) | environment | {
-                    'ROS_DOMAIN_ID': '101', 'ROS_LOG_DIR': str(folder)})
+                    'ROS_DOMAIN_ID': '1', 'ROS_LOG_DIR': str(folder)})
             try:
                 patience = time.monotonic() + 120
                 while 'configured:' not in log.read_text() and node.poll() is None:
